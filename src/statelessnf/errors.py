@@ -1,0 +1,85 @@
+"""Every error that a user of StatelessNF can meet, in one tree.
+
+    SnfError
+      ConfigError            deployment file: unreadable, unknown key, wrong type, impossible value
+      StoreError             the store, seen from the control plane
+        StoreUnavailable     cannot be reached, or went away
+        StoreRefused         reached, but it says no: password, permission, unsuitable settings, other schema version
+        StoreReplyError      answered with something that no Valkey server of the right version says
+      CaptureError           pcap or pcapng file: unreadable, truncated, unsupported, cannot be written
+      InstanceError          one instance
+        StartFailed          it did not come up: port missing, permission, memory
+        InstanceLost         it was up and is gone
+      LabError               network namespaces, links and servers of the lab
+      BuildError             a network function cannot be compiled
+      FunctionError          a network function is not what the engine can run
+
+A message says what happened, where, and what to do about it, in one line: the command prints it as it is (exit code 1).
+"""
+
+from __future__ import annotations
+
+
+class SnfError(Exception):
+    """What a user can do something about; `what`, `where` and `do` make the one line that is printed.
+
+    `where` is a file, a key path, an address or the like; `do` is what to try next. Either may be empty.
+    """
+
+    def __init__(self, what: str, where: str = "", do: str = "") -> None:
+        self.what, self.where, self.do = what, where, do
+        super().__init__(self.line())
+
+    def line(self) -> str:
+        """One line without line breaks: `where: what; do`."""
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        text = f"{text}; {self.do}" if self.do else text
+        return " ".join(text.split())
+
+
+class ConfigError(SnfError):
+    """A deployment file that cannot be used."""
+
+
+class StoreError(SnfError):
+    """The store, seen from the control plane."""
+
+
+class StoreUnavailable(StoreError):
+    """Cannot be reached, or went away."""
+
+
+class StoreRefused(StoreError):
+    """Reached, but it says no: password, permission, unsuitable settings, other schema version."""
+
+
+class StoreReplyError(StoreError):
+    """Answered with something that no suitable server says."""
+
+
+class CaptureError(SnfError):
+    """A capture file: unreadable, truncated, of an unsupported kind, or not writable."""
+
+
+class InstanceError(SnfError):
+    """One instance of a network function."""
+
+
+class StartFailed(InstanceError):
+    """It did not come up."""
+
+
+class InstanceLost(InstanceError):
+    """It was up and is gone."""
+
+
+class LabError(SnfError):
+    """Namespaces, links and servers of the lab."""
+
+
+class BuildError(SnfError):
+    """A network function cannot be compiled."""
+
+
+class FunctionError(SnfError):
+    """A network function is not what the engine can run."""
