@@ -1,0 +1,125 @@
+#include "cache.hpp"
+
+#include <sys/mman.h>
+
+#include <bit>
+#include <new>
+
+namespace snf {
+
+namespace {
+
+Mapping map_memory(std::size_t size) {
+  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  return Mapping(static_cast<std::uint8_t*>(memory), Unmap{size});
+}
+
+constexpr unsigned eviction_tries = 64;
+
+}  // namespace
+
+void Unmap::operator()(std::uint8_t* memory) const { munmap(memory, size); }
+
+RecordTable::RecordTable(std::uint32_t capacity, std::size_t value_capacity, bool keep)
+    : capacity_(capacity), stride_(sizeof(Entry) + (value_capacity + 7) / 8 * 8), keep_(keep) {
+  const std::uint64_t slot_count = std::bit_ceil(static_cast<std::uint64_t>(capacity) * 2);
+  mask_ = slot_count - 1;
+  entries_ = map_memory(capacity * stride_);
+  index_ = map_memory(slot_count * sizeof(Slot));
+}
+
+std::uint32_t RecordTable::find(const Key& key, std::uint64_t hash) {
+  const auto tag = static_cast<std::uint32_t>(hash >> 32);
+  for (std::uint64_t i = hash & mask_;; i = (i + 1) & mask_) {
+    const Slot slot = slots()[i];
+    if (slot.entry == 0) return none;
+    if (slot.tag != tag) continue;
+    Entry& entry = (*this)[slot.entry - 1];
+    if (entry.key == key) {
+      entry.recent = true;
+      return slot.entry - 1;
+    }
+  }
+}
+
+void RecordTable::prefetch_entry(std::uint64_t hash) {
+  const Slot slot = slots()[hash & mask_];
+  if (slot.entry == 0) return;
+  const std::uint8_t* entry = entries_.get() + (slot.entry - 1) * stride_;
+  __builtin_prefetch(entry);
+  __builtin_prefetch(entry + 64);
+  __builtin_prefetch(entry + 128);
+}
+
+std::uint32_t RecordTable::insert(const Key& key, std::uint64_t hash, std::uint64_t now) {
+  const std::uint32_t index = free_entry(now);
+  if (index == none) return none;
+  Entry& entry = (*this)[index];
+  entry.key = key;
+  entry.hash = hash;
+  entry.flight = none;
+  entry.lane = none;
+  entry.generation = 0;
+  entry.size = 0;
+  entry.live = true;
+  entry.usable = entry.found = false;
+  entry.recent = true;
+  std::uint64_t i = hash & mask_;
+  while (slots()[i].entry != 0) i = (i + 1) & mask_;
+  slots()[i] = Slot{static_cast<std::uint32_t>(hash >> 32), index + 1};
+  ++size_;
+  return index;
+}
+
+std::uint64_t RecordTable::slot_of(std::uint32_t index) {
+  std::uint64_t i = (*this)[index].hash & mask_;
+  while (slots()[i].entry != index + 1) i = (i + 1) & mask_;
+  return i;
+}
+
+// Linear probing without tombstones: later members of the run move up into the hole.
+void RecordTable::erase(std::uint32_t index) {
+  std::uint64_t hole = slot_of(index);
+  for (std::uint64_t i = (hole + 1) & mask_; slots()[i].entry != 0; i = (i + 1) & mask_) {
+    const std::uint64_t home = (*this)[slots()[i].entry - 1].hash & mask_;
+    if (((i - home) & mask_) >= ((i - hole) & mask_)) {
+      slots()[hole] = slots()[i];
+      hole = i;
+    }
+  }
+  slots()[hole] = Slot{0, 0};
+  Entry& entry = (*this)[index];
+  entry.live = false;
+  entry.flight = free_;  // the free list runs through the entries
+  free_ = index;
+  --size_;
+}
+
+bool RecordTable::ended(Entry& entry, std::uint64_t now) const {
+  return entry.size >= envelope_size && read_envelope(entry.value()).deadline < now;
+}
+
+std::uint32_t RecordTable::free_entry(std::uint64_t now) {
+  if (free_ == none && used_ < capacity_) return used_++;
+  for (unsigned i = 0; free_ == none && i < eviction_tries; ++i) {
+    Entry& entry = (*this)[hand_];
+    const bool held = entry.flight != none || entry.lane != none;
+    if (!held && (keep_ ? ended(entry, now) : !entry.recent)) erase(hand_);
+    entry.recent = false;
+    hand_ = (hand_ + 1) % capacity_;
+  }
+  const std::uint32_t index = free_;
+  if (index != none) free_ = (*this)[index].flight;
+  return index;
+}
+
+void RecordTable::sweep(std::uint64_t now, unsigned count) {
+  for (unsigned i = 0; i < count && used_ > 0; ++i) {
+    hand_ = (hand_ + 1) % used_;
+    Entry& entry = (*this)[hand_];
+    if (entry.live && entry.flight == none && entry.lane == none && ended(entry, now)) erase(hand_);
+  }
+}
+
+}  // namespace snf

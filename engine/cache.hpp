@@ -1,0 +1,78 @@
+// The record table: flow key -> the value last seen in the store, and whether it may be used without asking again.
+// With a store it is a cache that may be dropped at any time (protocol.md, rules 11 to 14). Without one (the baseline)
+// it is the truth. Fixed capacity; memory is touched only as flows come (about 160 bytes a flow for the firewall).
+#pragma once
+#include <cstdint>
+#include <memory>
+
+#include "flow.hpp"
+#include "packets.hpp"
+#include "record.hpp"
+
+namespace snf {
+
+struct Entry {
+  Key key;
+  std::uint64_t hash;
+  std::uint32_t flight;      // the flight that holds this entry, or none
+  std::uint32_t generation;  // usable only while it equals the table's
+  std::uint32_t lane;        // index into the batch being made, or none
+  std::uint16_t size;        // bytes of the value, 0: absent
+  bool live;                 // this slot is in use
+  bool usable;               // a tracked read brought the value and no push has come since
+  bool found;                // an untracked read found it since the last own commit: the next read is tracked
+  bool recent;               // looked up since the eviction hand passed
+
+  std::uint8_t* value() { return reinterpret_cast<std::uint8_t*>(this + 1); }
+  Bytes stored() { return {value(), size}; }
+};
+
+struct Unmap {
+  std::size_t size = 0;
+  void operator()(std::uint8_t* memory) const;
+};
+using Mapping = std::unique_ptr<std::uint8_t, Unmap>;
+
+class RecordTable {
+ public:
+  // `keep`: entries are the truth and are evicted only when their deadline has passed. Throws std::bad_alloc.
+  RecordTable(std::uint32_t capacity, std::size_t value_capacity, bool keep);
+
+  Entry& operator[](std::uint32_t index) { return *reinterpret_cast<Entry*>(entries_.get() + index * stride_); }
+  std::uint32_t find(const Key& key, std::uint64_t hash);
+  // A new entry, absent and unusable; none where there is no room (`now`: ms, decides which entries have ended).
+  std::uint32_t insert(const Key& key, std::uint64_t hash, std::uint64_t now);
+  void erase(std::uint32_t index);
+  void prefetch(std::uint64_t hash) const { __builtin_prefetch(slots() + (hash & mask_)); }
+  // Also pulls in the entry that `hash` most likely has, when its slot is in the processor's cache by now.
+  void prefetch_entry(std::uint64_t hash);
+  void forget_all() { ++generation_; }  // no entry is usable any more
+  bool usable(const Entry& entry) const { return entry.usable && entry.generation == generation_; }
+  void set_usable(Entry& entry) {
+    entry.usable = true;
+    entry.generation = generation_;
+  }
+  // Looks at the next few entries and removes those whose deadline has passed. Called once a step.
+  void sweep(std::uint64_t now, unsigned count);
+  std::uint32_t size() const { return size_; }
+  std::size_t value_capacity() const { return stride_ - sizeof(Entry); }
+  bool keep() const { return keep_; }
+
+ private:
+  struct Slot {
+    std::uint32_t tag;    // upper half of the hash
+    std::uint32_t entry;  // index + 1, 0: empty
+  };
+  Slot* slots() const { return reinterpret_cast<Slot*>(index_.get()); }
+  bool ended(Entry& entry, std::uint64_t now) const;
+  std::uint32_t free_entry(std::uint64_t now);
+  std::uint64_t slot_of(std::uint32_t index);
+
+  std::uint32_t capacity_, size_ = 0, used_ = 0, hand_ = 0, generation_ = 1, free_ = none;
+  std::size_t stride_;
+  std::uint64_t mask_;
+  bool keep_;
+  Mapping entries_, index_;
+};
+
+}  // namespace snf

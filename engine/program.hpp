@@ -1,0 +1,46 @@
+// A compiled network function and the static tables it reads. A program is loaded once; tables are swapped as a whole
+// under a version, by a shared pointer, so that a burst never sees half of a change.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "acl.hpp"
+#include "function.hpp"
+
+namespace snf {
+
+// The tables of one version, with the services that were built from them.
+class TableSet {
+ public:
+  void add(const void* data, std::uint64_t rows, std::size_t bytes);
+  void set_services(std::unique_ptr<Rules> rules) { rules_ = std::move(rules); }
+  const Table* tables() const { return tables_.data(); }
+  std::uint64_t services() const { return reinterpret_cast<std::uint64_t>(rules_.get()); }
+
+ private:
+  std::vector<std::unique_ptr<std::uint64_t[]>> buffers_;
+  std::vector<Table> tables_;
+  std::unique_ptr<Rules> rules_;
+};
+
+// Throws std::runtime_error: the shared object cannot be loaded, or was built for another engine.
+class Program {
+ public:
+  explicit Program(const std::string& path);
+  std::size_t record_size() const { return record_size_; }
+  void run(Job* jobs, std::uint64_t count, const TableSet& tables) const {
+    burst_(jobs, count, tables.tables(), tables.services());
+  }
+
+ private:
+  struct Close {
+    void operator()(void* handle) const;
+  };
+  std::unique_ptr<void, Close> library_;
+  std::size_t record_size_ = 0;
+  Burst burst_ = nullptr;
+};
+
+}  // namespace snf
