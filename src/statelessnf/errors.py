@@ -45,11 +45,11 @@ class StoreError(SnfError):
     """The store, seen from the control plane."""
 
 
-class StoreUnavailable(StoreError):
+class StoreUnavailable(StoreError):  # noqa: N818 - the name states the fact
     """Cannot be reached, or went away."""
 
 
-class StoreRefused(StoreError):
+class StoreRefused(StoreError):  # noqa: N818 - the name states the fact
     """Reached, but it says no: password, permission, unsuitable settings, other schema version."""
 
 
@@ -65,11 +65,11 @@ class InstanceError(SnfError):
     """One instance of a network function."""
 
 
-class StartFailed(InstanceError):
+class StartFailed(InstanceError):  # noqa: N818 - the name states the fact
     """It did not come up."""
 
 
-class InstanceLost(InstanceError):
+class InstanceLost(InstanceError):  # noqa: N818 - the name states the fact
     """It was up and is gone."""
 
 

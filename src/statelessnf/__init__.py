@@ -1,0 +1,1 @@
+"""StatelessNF: network functions whose instances keep no state."""
