@@ -1,0 +1,188 @@
+"""The deployment file: what it may say, its defaults, and errors that name file, key, reason and remedy.
+
+`load` reads a TOML file into a frozen `Deployment`. Anything wrong is a ConfigError before anything starts; a key that
+does not exist is never ignored. The section named as the function is validated by that function's own `Config`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from statelessnf.config_errors import explain
+from statelessnf.errors import ConfigError
+from statelessnf.functions import function_class
+
+PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")  # RFC 1918, RFC 4193
+Model = TypeVar("Model", bound=BaseModel)
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Section(BaseModel):
+    """A table of the deployment file: immutable, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _network(text: object) -> Network:
+    if not isinstance(text, str):
+        raise ValueError('should be a network in quotes, such as "10.0.0.0/8"')
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        if "host bits" in str(error):
+            wider = ipaddress.ip_network(text, strict=False)
+            raise ValueError(f"{text!r} has bits set behind its prefix; write {str(wider)!r}") from error
+        raise ValueError(f"{text!r} is no network; write one such as '10.0.0.0/8' or 'fd00::/8'") from error
+
+
+def _store_url(text: object) -> str:
+    if not isinstance(text, str) or not text.startswith(("embedded", "memory", "unix:///", "valkey://")):
+        raise ValueError("no store address; write 'embedded', 'memory', 'unix:///PATH' or 'valkey://HOST:PORT'")
+    return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", text):
+        raise ValueError(f"{text!r} is no name; use up to 31 letters a-z, digits and hyphens")
+    return text
+
+
+class StoreSection(Section):
+    """Where the records live."""
+
+    url: Annotated[str, BeforeValidator(_store_url)] = "embedded"
+    cache: Literal["tracked", "off"] = "tracked"
+    stale_ms: int = Field(default=2000, ge=0, le=60_000)  # how long cached flows go on without the store
+    memory_mb: int = Field(default=256, ge=16, le=1 << 20)  # of the embedded store
+
+
+class Ports(Section):
+    """DPDK device arguments of the two sides, for instance `net_af_xdp0,iface=eth1`."""
+
+    inside: str = Field(min_length=1, max_length=200)
+    outside: str = Field(min_length=1, max_length=200)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Ports:
+        inside, outside = _port_parts(self.inside), _port_parts(self.outside)
+        for part in ("device", "iface"):
+            if part in inside and inside[part] == outside.get(part):
+                raise ValueError(f"inside and outside are the same port ({inside[part]}); give two different ones")
+        return self
+
+
+def _port_parts(text: str) -> dict[str, str]:
+    device, *arguments = text.split(",")
+    return {"device": device, **dict(item.partition("=")[::2] for item in arguments)}
+
+
+class InstanceSection(Section):
+    """One instance: its ports, threads and limits. Limits hold for each pipe."""
+
+    ports: Ports | None = None  # replay needs none
+    pipes: int = Field(default=1, ge=1, le=64)
+    threads: Literal["auto", 1, 2] = "auto"  # for each pipe
+    cache_flows: int = Field(default=500_000, ge=1, le=100_000_000)  # records kept in memory; baseline: records at all
+    packets: int = Field(default=8192, ge=64, le=1 << 20)  # in flight
+    flights: int = Field(default=4096, ge=1, le=1 << 20)  # flows that wait for the store
+    max_queue: int = Field(default=256, ge=1, le=65_536)  # packets of one flow that wait
+    new_flows_per_s: int = Field(default=200_000, ge=1, le=100_000_000)
+    run_directory: Path | None = Field(default=None, strict=False)
+
+
+class Deployment(Section):
+    """A whole deployment file."""
+
+    name: Annotated[str, AfterValidator(_name)]
+    function: str
+    inside: tuple[Annotated[Network, BeforeValidator(_network)], ...] = Field(
+        default=tuple(ipaddress.ip_network(text) for text in PRIVATE), strict=False
+    )
+    store: StoreSection = Field(default_factory=StoreSection)
+    instance: InstanceSection = Field(default_factory=InstanceSection)
+    _settings: BaseModel = PrivateAttr()
+    _path: Path = PrivateAttr()
+
+    @property
+    def settings(self) -> BaseModel:
+        """The function's own section, an instance of its `Config`."""
+        return self._settings
+
+    @property
+    def path(self) -> Path:
+        """Of the file that it was read from."""
+        return self._path
+
+    @property
+    def run_directory(self) -> Path:
+        """Where sockets, locks and logs of this deployment's instances are kept on this machine."""
+        if self.instance.run_directory is not None:
+            return self.instance.run_directory
+        if os.geteuid() == 0:
+            return Path("/run/statelessnf") / self.name
+        return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/statelessnf-{os.geteuid()}") / "statelessnf" / self.name
+
+    @model_validator(mode="after")
+    def _sides(self) -> Deployment:
+        if not self.inside:
+            raise ValueError("inside: no network is named; name those behind the inside port")
+        for index, network in enumerate(self.inside):
+            if network.prefixlen == 0:
+                raise ValueError(f"inside: {network} leaves nothing outside; name the networks behind the inside port")
+            for other in self.inside[:index]:
+                if network.version == other.version and network.overlaps(other):
+                    raise ValueError(f"inside: {other} and {network} overlap; remove the smaller one")
+        return self
+
+
+def load(path: Path) -> Deployment:
+    """The deployment in the TOML file `path`. Raises ConfigError: what, file and key, what to do."""
+    return parse(read_document(path), path)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The file as plain tables. Raises ConfigError: unreadable, or no TOML (with line and column)."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the deployment file: {error.strerror}", str(path), "check the path") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("the deployment file is not UTF-8 text", str(path), "save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not valid TOML: {error}", str(path), "see https://toml.io for the syntax") from error
+
+
+def parse(document: dict[str, Any], path: Path) -> Deployment:
+    """Validates the tables of a deployment file; `path` is for messages. Raises ConfigError."""
+    name = document.get("function")
+    if not isinstance(name, str):
+        return _validated(Deployment, document, path, ())
+    known = function_class(name, str(path))
+    rest = {key: value for key, value in document.items() if key != known.name}
+    deployment = _validated(Deployment, rest, path, (), extra=known.name)
+    deployment._settings = _validated(known.Config, document.get(known.name, {}), path, (known.name,))
+    deployment._path = path
+    return deployment
+
+
+def _validated(model: type[Model], data: object, path: Path, prefix: tuple[str, ...], extra: str = "") -> Model:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise explain(error, model, path, prefix, extra) from error
