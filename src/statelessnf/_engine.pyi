@@ -1,0 +1,78 @@
+"""The engine, as Python sees it. Options are plain dictionaries, checked key by key; `statelessnf.pipe_options` makes them.
+
+PipeOptions (unknown keys raise ValueError):
+    program: str                    shared object made by statelessnf.builder
+    record_size: not given: read from the program
+    tables: list[tuple[bytes, int]] each table's bytes and its number of rows, in the order of `table_types`
+    rules: bytes | None             rows for the classifier behind `tables.services` (engine/acl.hpp)
+    acl: bool                       look rules up by rte_acl (needs a started EAL) and not linearly
+    mode: "baseline" | "off" | "tracked"
+    deployment: int, secret: int    for flow keys, 32 and 64 bits
+    store: dict | None              address, user, password, stale_ms; None: baseline
+    link: bool                      sans-I/O: the store's bytes go through link_output/link_input and no socket
+    limits: dict                    packets flows flights queue conflicts new_flows_per_s guard_ms stale_ms linger_ms
+    events: int, captured: int      how many events and dropped frames are kept until they are taken
+    frames: int, frame_size: int    slots of the memory port (Pipe only)
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+GENERATED: int  # token of packets that the engine made itself
+
+class Pipe:
+    """One pipe on a memory port, driven step by step: for replay, tests and simulation."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None: ...
+    def inject(self, frame: bytes, side: int, token: int) -> bool: ...
+    def set_clock(self, ms: int) -> None: ...
+    def step(self, now_us: int | None = None) -> int:
+        """One step at `now_us` (monotonic; None: now). Returns how many packets were received."""
+    def collect(self) -> list[tuple[int, int, bytes]]:
+        """(token, side on which it left, frame) of what was transmitted since the last call."""
+    def dropped(self) -> list[tuple[int, str, int, bytes]]:
+        """(token, reason, index of the function's own reason or -1, frame); only what `captured` had room for."""
+    def events(self) -> list[tuple[bytes, int, int]]:
+        """(packet record of 120 bytes, code, value)."""
+    def stats(self) -> dict[str, Any]: ...
+    def idle(self) -> bool: ...
+    def waiting(self) -> int:
+        """Frames injected and not yet received."""
+    def swap_tables(self, tables: Sequence[tuple[bytes, int]], rules: bytes | None) -> None: ...
+    def admit(self, new_flows: bool) -> None: ...
+    def abandon(self) -> None: ...
+    def available(self) -> bool: ...
+    def last_error(self) -> str: ...
+    # Sans-I/O link to a simulated store (option `link`).
+    def link_connected(self, now_us: int) -> None: ...
+    def link_lost(self, now_us: int) -> None: ...
+    def link_output(self) -> bytes: ...
+    def link_input(self, data: bytes) -> None:
+        """Bytes from the store; they are handed over in the next step."""
+
+class Instance:
+    """Pipes on DPDK ports, each with its own threads, store connection and cache.
+
+    Options beside those of a pipe: ports: {"inside": devargs, "outside": devargs}; pipes: int; threads: 1 | 2 for each
+    pipe; memory_mb: int; file_prefix: str; admit limits as above. Raises RuntimeError with what failed and what to do.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def stats(self) -> dict[str, Any]: ...
+    def events(self) -> list[tuple[bytes, int, int]]: ...
+    def dropped(self) -> list[tuple[int, str, int, bytes]]: ...
+    def swap_tables(self, tables: Sequence[tuple[bytes, int]], rules: bytes | None) -> None: ...
+    def admit(self, new_flows: bool) -> None: ...
+    def available(self) -> bool: ...
+    def last_error(self) -> str: ...
+
+def describe(frame: bytes, deployment: int, secret: int) -> tuple[str, bytes, bytes]:
+    """("flow" | "pass" | drop reason, key, packet record). For a fragment the key is its datagram's."""
+
+def drop_reasons() -> list[tuple[str, str]]:
+    """(name, meaning) of every reason of the engine's own."""
+
+def start_eal(memory_mb: int, file_prefix: str, devices: Sequence[str]) -> None:
+    """Start DPDK's environment, once a process (later calls do nothing). Needed for `acl` and ports."""
