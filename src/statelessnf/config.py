@@ -25,8 +25,9 @@ from pydantic import (
 )
 
 from statelessnf.config_errors import explain
-from statelessnf.errors import ConfigError
-from statelessnf.functions import function_class
+from statelessnf.errors import ConfigError, SnfError
+from statelessnf.find import find_function
+from statelessnf.function import Function
 
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")  # RFC 1918, RFC 4193
 Model = TypeVar("Model", bound=BaseModel)
@@ -116,8 +117,14 @@ class Deployment(Section):
     )
     store: StoreSection = Field(default_factory=StoreSection)
     instance: InstanceSection = Field(default_factory=InstanceSection)
+    _function_class: type[Function] = PrivateAttr()
     _settings: BaseModel = PrivateAttr()
     _path: Path = PrivateAttr()
+
+    @property
+    def function_class(self) -> type[Function]:
+        """What `function` names."""
+        return self._function_class
 
     @property
     def settings(self) -> BaseModel:
@@ -173,12 +180,23 @@ def parse(document: dict[str, Any], path: Path) -> Deployment:
     name = document.get("function")
     if not isinstance(name, str):
         return _validated(Deployment, document, path, ())
-    known = function_class(name, str(path))
+    known = _function(name, path)
     rest = {key: value for key, value in document.items() if key != known.name}
     deployment = _validated(Deployment, rest, path, (), extra=known.name)
     deployment._settings = _validated(known.Config, document.get(known.name, {}), path, (known.name,))
-    deployment._path = path
+    deployment._function_class, deployment._path = known, path
     return deployment
+
+
+def _function(reference: str, path: Path) -> type[Function]:
+    """The class, looked for beside the deployment file where `reference` is a file of its own."""
+    if ".py:" in reference:
+        reference = str(path.parent / reference)
+    try:
+        return find_function(reference)
+    except SnfError as error:
+        where = "" if error.where in ("", "function") else f"{error.where}: "
+        raise ConfigError(where + error.what, f"{path}: function", error.do) from error
 
 
 def _validated(model: type[Model], data: object, path: Path, prefix: tuple[str, ...], extra: str = "") -> Model:

@@ -10,22 +10,32 @@ from statelessnf.errors import ConfigError
 from statelessnf.function import Function
 
 
+def _defined(name: str) -> type[Function] | None:
+    """The class that the module `name` of this package defines under its own name."""
+    module = importlib.import_module(f"{__name__}.{name}")
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, Function) and getattr(value, "name", None) == name:
+            return value
+    return None
+
+
+def _modules() -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
 def function_names() -> list[str]:
-    """Names of all functions of this package (their files' names)."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    """Names of all functions of this package; imports them."""
+    return [name for name in _modules() if _defined(name)]
 
 
-def function_class(name: str, where: str = "") -> type[Function]:
+def function_class(name: str) -> type[Function]:
     """The class whose `name` is that of the module `statelessnf.functions.<name>`.
 
-    Raises ConfigError, naming `where` and the nearest name, if there is none.
+    Raises ConfigError with the nearest name if there is none.
     """
+    if name in _modules() and (found := _defined(name)):
+        return found
     names = function_names()
-    if name in names:
-        module = importlib.import_module(f"{__name__}.{name}")
-        for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Function) and getattr(value, "name", None) == name:
-                return value
     near = difflib.get_close_matches(name, names, 1)
-    do = f"did you mean {near[0]!r}?" if near else f"functions are: {', '.join(names)}"
-    raise ConfigError(f"there is no function {name!r}", f"{where}: function" if where else "function", do)
+    do = f"did you mean {near[0]!r}?" if near else f"functions are: {', '.join(names)}; your own: file.py:Class"
+    raise ConfigError(f"there is no function {name!r}", "function", do)
