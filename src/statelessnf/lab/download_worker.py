@@ -1,8 +1,8 @@
 """The clients' side of the downloads: one process, many sockets, every checksum verified.
 
 Runs as `python -m statelessnf.lab.download_worker` inside the clients' namespace. One JSON order comes in on standard
-input (see `Order`), JSON lines go out on standard output: `{"progress": …}` every INTERVAL seconds, `{"download": …}` when
-one ends, `{"finished": …}` at the end. Times are the system's monotonic clock, so other processes can compare them.
+input (see `Order`), JSON lines go out on standard output: `{"progress": …}` every INTERVAL seconds, `{"download": …}`
+when one ends, `{"finished": …}` at the end. Times are the system's monotonic clock, which other processes share.
 Standard library only: it shares two cores with everything that it measures.
 """
 
@@ -40,7 +40,7 @@ class Order(TypedDict):
 
 
 class Download:
-    """One download. `outcome` is None while it runs, then `ok`, `reset`, `timeout`, `short`, `refused` or `checksum`."""
+    """One download. `outcome`: None while it runs, then `ok`, `reset`, `timeout`, `short`, `refused` or `checksum`."""
 
     def __init__(self, number: int, file: FileOrder, order: Order, now: float) -> None:
         self.number = number
@@ -123,7 +123,7 @@ class Worker:
         self._running: set[Download] = set()
         self._buffer = memoryview(bytearray(BUFFER))
         self._bytes = 0
-        self._longest_pause = (0.0, 0.0)
+        self._pause = 0.0
         self._last_read = time.monotonic()
 
     def run(self) -> None:
@@ -136,10 +136,15 @@ class Worker:
             now = time.monotonic()
             if now >= next_report:
                 self._end_silent(now)
-                _say(progress={"time": now, "bytes": self._bytes, "running": len(self._running)})
+                self._report(now)
                 next_report = now + INTERVAL
-        pause, when = self._longest_pause
-        _say(finished={"time": time.monotonic(), "bytes": self._bytes, "longest_pause": pause, "pause_began": when})
+        self._report(time.monotonic())
+        _say(finished={"bytes": self._bytes})
+
+    def _report(self, now: float) -> None:
+        """Totals, and the longest time without a byte to any client that ended since the last report."""
+        _say(progress={"time": now, "bytes": self._bytes, "running": len(self._running), "pause": self._pause})
+        self._pause = 0.0
 
     def _fill(self, now: float) -> None:
         while self._waiting and len(self._running) < self._order["parallel"]:
@@ -155,7 +160,7 @@ class Worker:
             self._selector.modify(download.socket, selectors.EVENT_READ, download)
         elif size := download.take(self._buffer, now):
             self._bytes += size
-            self._longest_pause = max(self._longest_pause, (now - self._last_read, self._last_read))
+            self._pause = max(self._pause, now - self._last_read)
             self._last_read = now
         if download.outcome is not None:
             self._close(download, now)

@@ -28,9 +28,10 @@ _Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class Lab:
-    """One lab: `with Lab() as lab`, then `lab.namespace("clients")`. All of it is gone when the block ends, however it ends.
+    """One lab: `with Lab() as lab`, then `lab.namespace("clients")`.
 
-    SIGTERM and SIGHUP end the block as Ctrl-C does (by SystemExit); while cleaning up, signals wait.
+    All of it is gone when the block ends, however it ends. SIGTERM and SIGHUP end the block as Ctrl-C does (by
+    SystemExit); while cleaning up, signals wait.
     Raises LabError without root.
     """
 

@@ -43,7 +43,7 @@ class Traffic:
 
 def connect(one: Interface, other: Interface) -> None:
     """Make a link between two interfaces, offloads off, both up."""
-    with one.namespace.entered(), IPRoute() as netlink, open(other.namespace.path) as target:
+    with one.namespace.entered(), IPRoute() as netlink, other.namespace.path.open() as target:
         peer = {"ifname": other.name, "net_ns_fd": target.fileno()}
         netlink.link("add", ifname=one.name, kind="veth", peer=peer)
     for end in (one, other):

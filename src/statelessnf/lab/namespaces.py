@@ -115,13 +115,13 @@ def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:
 
 
 def _all_pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def _network_of(pid: int) -> tuple[int, int] | None:
     """Device and inode of the process's network namespace; None for one that has ended or is out of reach."""
     try:
-        status = os.stat(f"/proc/{pid}/ns/net")
+        status = Path(f"/proc/{pid}/ns/net").stat()
     except OSError:
         return None
     return status.st_dev, status.st_ino

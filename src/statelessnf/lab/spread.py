@@ -1,7 +1,7 @@
 """How the lab's switch spreads packets over the instances: nftables netdev chains that forward each frame as it is.
 
-Every packet that comes from the clients or from the server goes to one of the live instances; what an instance sends goes
-on to the other side. A new spread replaces the old one in one transaction: no packet meets a half-made table.
+Every packet that comes from the clients or from the server goes to one of the live instances; what an instance sends
+goes on to the other side. A new spread replaces the old one in one transaction: no packet meets a half-made table.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ def ruleset(spread: Spread, instances: int, live: Sequence[int]) -> str:
 
     `packet`: round robin, each packet by itself, each direction for itself. `flow`: by the client's TCP port, both
     directions alike; other packets round robin. `direction`: all that comes from the clients to the first live
-    instance, all that comes from the server to the last. Links: `clients`, `server`, and for instance i `in<i>` and `out<i>`.
+    instance, all that comes from the server to the last. Links: `clients`, `server`, for instance i `in<i>`, `out<i>`.
     """
     outbound = _target(spread, "in", live[:1] if spread == "direction" else live, "sport")
     inbound = _target(spread, "out", live[-1:] if spread == "direction" else live, "dport")
@@ -47,7 +47,7 @@ def _chain(name: str, devices: Sequence[str], rules: Sequence[str]) -> str:
 
 
 class Nftables:
-    """A connection to the nftables of one namespace through libnftables: one transaction takes about a millisecond, no fork."""
+    """The nftables of one namespace, through libnftables: one transaction takes about a millisecond, no fork."""
 
     def __init__(self, namespace: Namespace) -> None:
         self._library = _load()

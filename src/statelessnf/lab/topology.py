@@ -3,8 +3,8 @@
     clients ---- [ switch ] ---- in0 instance 0 out0 ---- [ switch ] ---- server
                             ---- in1 instance 1 out1 ----
 
-Clients and server share a subnet, since an instance is a bump in the wire; ARP goes through the instances like everything
-else. Each instance has its own namespace with interfaces `inside` and `outside`. One namespace is the switch.
+Clients and server share a subnet, since an instance is a bump in the wire; ARP goes through the instances like
+everything else. Each instance has a namespace with interfaces `inside` and `outside`; one namespace is the switch.
 """
 
 from collections.abc import Sequence

@@ -53,7 +53,7 @@ class WebFile:
 
 
 def make_files(folder: Path, size: int, count: int) -> list[WebFile]:
-    """Write files of `size` random bytes below `folder`, at most DISTINCT_FILES of them. Raises LabError without room."""
+    """Write `count` files of `size` random bytes, at most DISTINCT_FILES. Raises LabError without room."""
     count = min(count, DISTINCT_FILES)
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free

@@ -1,0 +1,172 @@
+"""`snf demo`: downloads through two instances of a firewall, one of which is killed in the middle.
+
+The switch spreads each packet round robin over both instances. When half of the bytes have arrived one instance gets a
+SIGKILL; as soon as its end is seen, all traffic goes to the other. With `baseline` the instances keep their state in
+their own memory; then the spread is by flow, since with local state a connection whose packets alternate between two
+instances does not even get established.
+"""
+
+import json as json_format
+import os
+import select
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from statelessnf.errors import LabError
+from statelessnf.lab.downloads import TIMEOUT, Downloads, Progress, start_downloads
+from statelessnf.lab.instances import Instance, run_command, write_deployment
+from statelessnf.lab.lifetime import Lab
+from statelessnf.lab.picture import draw
+from statelessnf.lab.result import Result, Sample
+from statelessnf.lab.spread import Spread
+from statelessnf.lab.topology import Topology
+from statelessnf.lab.view import View, open_view
+from statelessnf.lab.web import answers, make_files, web_server
+
+INSTANCES = 2
+VICTIM = 0
+QUICK_FILES, QUICK_SIZE = 20, 2_000_000
+READY_SECONDS = 30.0
+
+
+def run_demo(baseline: bool, files: int, size: int, quick: bool, json: bool, output: Path) -> int:
+    """Run the demo: `files` downloads of `size` bytes each (`quick`: 20 of 2 MB), a picture to `output` (PNG).
+
+    Prints a live view and a summary, with `json` one document instead. Returns 0 if what was to be shown was shown,
+    else 1. Raises LabError where root, nginx or nftables is missing, and when an instance does not start.
+    """
+    if quick:
+        files, size = QUICK_FILES, QUICK_SIZE
+    with open_view(json) as view, ExitStack() as stack:
+        result = Demo(stack, view, baseline, files, size).run()
+    _write_picture(result, output)
+    print(json_format.dumps(result.document()) if json else "\n".join(["", *result.summary(), f"picture     {output}"]))
+    return 0 if result.shown else 1
+
+
+class Demo:
+    """One run: everything that it starts is on `stack` and gone when that closes."""
+
+    def __init__(self, stack: ExitStack, view: View, baseline: bool, files: int, size: int) -> None:
+        self._stack, self._view = stack, view
+        self._result = Result(baseline, files, size, VICTIM)
+        self._spread: Spread = "flow" if baseline else "packet"
+        self._lab = stack.enter_context(Lab())
+        view.say(f"network: clients, switch, {INSTANCES} instances, web server, in namespaces {self._lab.name}-*")
+        self._topology = stack.enter_context(Topology(self._lab, INSTANCES))
+        self._files = make_files(self._lab.folder / "files", size, files)
+        server = self._topology.server_address
+        stack.enter_context(web_server(self._topology.server, server, self._lab.folder))
+        self._instances = self._start_instances(run_command)
+
+    def run(self) -> Result:
+        """Start the downloads, kill in the middle, and watch until the last download has ended."""
+        for instance in self._instances:
+            self._wait_ready(instance)
+        self._topology.steer(self._spread, range(INSTANCES))
+        how = "by flow" if self._result.baseline else "packet by packet"
+        size = self._result.size / 1e6
+        self._view.say(f"{self._result.files} downloads of {size:g} MB, spread {how}; time-out {TIMEOUT:g} s")
+        with closing(self._start_downloads()) as downloads:
+            self._watch(downloads)
+        return self._result
+
+    def _start_instances(self, command: Callable[[Path], Sequence[str]]) -> list[Instance]:
+        store = "memory" if self._result.baseline else "embedded"
+        self._view.say(f"instances: firewall, store {store}")
+        deployment = write_deployment(self._lab.folder, store)
+        started = []
+        for number, namespace in enumerate(self._topology.instances):
+            log = self._lab.folder / f"instance{number}.log"
+            started.append(Instance(number, namespace, command(deployment), log))
+            self._stack.callback(started[-1].close)
+        return started
+
+    def _wait_ready(self, instance: Instance) -> None:
+        """Until a request gets through that instance alone."""
+        self._topology.steer("packet", [instance.number])
+        deadline = time.monotonic() + READY_SECONDS
+        while not answers(self._topology.clients, self._topology.server_address, 0.2):
+            if not instance.alive:
+                raise instance.lost()
+            if time.monotonic() > deadline:
+                raise LabError(f"nothing got through instance {instance.number} in {READY_SECONDS:g} s")
+
+    def _start_downloads(self) -> Downloads:
+        self._before = [traffic.returned_packets for traffic in self._topology.traffic()]
+        self._operations = self._store_operations()
+        self._began = time.monotonic()
+        topology = self._topology
+        log = self._lab.folder / "downloads.log"
+        return start_downloads(topology.clients, topology.server_address, self._files, self._result.files, log)
+
+    def _watch(self, downloads: Downloads) -> None:
+        poll = select.poll()
+        for descriptor in (downloads.output, *(instance.pidfd for instance in self._instances)):
+            poll.register(descriptor, select.POLLIN)
+        while not downloads.finished:
+            for descriptor, _ in poll.poll():
+                if descriptor == downloads.output:
+                    for progress in downloads.read():
+                        self._take(progress, downloads)
+                else:
+                    poll.unregister(descriptor)
+                    self._move_traffic(descriptor)
+
+    def _take(self, progress: Progress, downloads: Downloads) -> None:
+        result = self._result
+        result.samples.append(self._sample(progress))
+        result.ended = downloads.ended
+        if result.killed_at is None and progress.bytes * 2 >= result.files * result.size:
+            result.killed_at = self._now()
+            self._instances[VICTIM].kill()
+            self._view.say(f"{result.killed_at:.1f} s: kill -9 instance {VICTIM}")
+        self._view.update(result)
+
+    def _move_traffic(self, pidfd: int) -> None:
+        """An instance has ended: the other ones get its traffic. Raises LabError if nobody killed it."""
+        result, ended = self._result, next(i for i in self._instances if i.pidfd == pidfd)
+        if result.killed_at is None or ended.number != VICTIM:
+            raise ended.lost()
+        result.noticed_at = self._now()
+        self._topology.steer(self._spread, [i for i in range(INSTANCES) if i != VICTIM])
+        result.steered_at = self._now()
+
+    def _sample(self, progress: Progress) -> Sample:
+        traffic = [
+            now.returned_packets - before for now, before in zip(self._topology.traffic(), self._before, strict=True)
+        ]
+        reads, commits = (now - then for now, then in zip(self._store_operations(), self._operations, strict=True))
+        return Sample(
+            progress.time - self._began,
+            progress.bytes,
+            progress.running,
+            progress.pause,
+            tuple(traffic),
+            tuple(instance.alive for instance in self._instances),
+            reads,
+            commits,
+        )
+
+    def _store_operations(self) -> tuple[int, int]:
+        for instance in self._instances:
+            instance.read_figures()
+        operations = [instance.store_operations() for instance in self._instances]
+        return sum(reads for reads, _ in operations), sum(commits for _, commits in operations)
+
+    def _now(self) -> float:
+        return time.monotonic() - self._began
+
+
+def _write_picture(result: Result, output: Path) -> None:
+    """The whole picture or none under its name. Raises LabError where it cannot be written."""
+    unfinished = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        draw(result, unfinished)
+        unfinished.replace(output)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise LabError(f"cannot write the picture: {error.strerror}", str(output), "choose another --output") from error

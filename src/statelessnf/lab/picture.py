@@ -1,0 +1,57 @@
+"""The demo's picture: goodput over time and packets per instance, the kill marked."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from statelessnf.lab.result import Result, Sample
+
+
+def draw(result: Result, path: Path) -> None:
+    """Write the PNG at `path`. Raises OSError where that is not possible."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    goodput, packets = figure.subplots(2, 1, sharex=True)
+    _draw_goodput(goodput, result)
+    _draw_packets(packets, result)
+    for axes in (goodput, packets):
+        _mark_kill(axes, result)
+        axes.grid(alpha=0.3)
+        axes.set_ylim(bottom=0)
+    figure.savefig(path, format="png", dpi=120)
+
+
+def _draw_goodput(axes: Any, result: Result) -> None:
+    state = "local state" if result.baseline else "no state in the instances"
+    axes.set_title(f"{result.files} downloads of {result.size / 1e6:g} MB, {state}: {result.completed} complete")
+    times, rates = _rates(result.samples, [sample.bytes for sample in result.samples])
+    axes.plot(times, [rate * 8 / 1e6 for rate in rates], color="tab:blue")
+    axes.set_ylabel("goodput, Mbit/s")
+
+
+def _draw_packets(axes: Any, result: Result) -> None:
+    for i in range(len(result.samples[0].packets)):
+        times, rates = _rates(result.samples, [sample.packets[i] for sample in result.samples])
+        axes.plot(times, [rate / 1e3 for rate in rates], label=f"instance {i}")
+    axes.set_ylabel("thousand packets/s")
+    axes.set_xlabel("seconds")
+    axes.legend(loc="upper right")
+
+
+def _mark_kill(axes: Any, result: Result) -> None:
+    if result.killed_at is not None:
+        axes.axvline(result.killed_at, color="tab:red", linestyle="--")
+        place = (result.killed_at, 0.04)
+        label = f" kill -9 instance {result.killed_instance}"
+        axes.annotate(label, place, xycoords=("data", "axes fraction"), color="tab:red")
+
+
+def _rates(samples: Sequence[Sample], totals: Sequence[int]) -> tuple[list[float], list[float]]:
+    """Middle times of neighbouring samples, and the growth of a total per second between them."""
+    points = [(sample.time, total) for sample, total in zip(samples, totals, strict=True)]
+    pairs = [(a, b) for a, b in pairwise(points) if b[0] > a[0]]
+    return [(a[0] + b[0]) / 2 for a, b in pairs], [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairs]
