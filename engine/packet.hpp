@@ -62,6 +62,7 @@ struct Layout {
   std::uint32_t end = 0;         // offset behind the last byte that belongs to the IP packet
   std::uint32_t fragment_id = 0;
   bool first_fragment = false;   // offset 0 and more to come: has ports, others follow
+  std::uint16_t fragment_offset = 0;  // bytes; of a later fragment
 };
 
 enum class Parsed : std::uint8_t { flow, pass, drop };  // pass: ARP and neighbour discovery
@@ -71,7 +72,8 @@ struct ParseResult {
   Drop reason = Drop::malformed;  // where what == drop
 };
 
-// Fills `record` (but now, flow_hash, from_low, attempt) and `layout` from the frame. Reads nothing outside of it.
+// Fills `record` and `layout` from the frame. Reads nothing outside of it. Every byte of the record is written; now,
+// flow_hash, from_low and attempt are zero and for the caller to set.
 ParseResult parse(const Frame& frame, PacketRecord& record, Layout& layout);
 
 // True if IPv4 header and TCP/UDP/ICMP checksums hold; fragments and unknown protocols: the IP header's only.

@@ -67,9 +67,9 @@ class Histogram {
  public:
   static constexpr unsigned steps = 16;
   static constexpr unsigned buckets = 44 * steps;
-  void add(std::uint64_t nanoseconds) { counts_[bucket_of(nanoseconds)].add(); }
+  void add(std::uint64_t nanoseconds, std::uint64_t times = 1) { counts_[bucket_of(nanoseconds)].add(times); }
   std::uint64_t count(unsigned bucket) const { return counts_[bucket].get(); }
-  static std::uint64_t upper_bound(unsigned bucket);
+  static std::uint64_t upper_bound(unsigned bucket);  // the largest value in it
   static unsigned bucket_of(std::uint64_t nanoseconds);
 
  private:
