@@ -47,9 +47,9 @@ test: setup ## every test: C++ (plain, ASan and UBSan, TSan), then Python
 	@timeout 600 cmake --build build/asan --target engine_tests
 	@$(CONFIGURE) -B build/tsan -DSNF_SANITIZE=thread > /dev/null
 	@timeout 600 cmake --build build/tsan --target engine_tests
-	timeout 120 build/engine/engine_tests --minimal
-	timeout 240 build/asan/engine_tests --minimal
-	timeout 240 build/tsan/engine_tests --minimal
+	timeout 120 build/engine/engine_tests
+	timeout 240 build/asan/engine_tests
+	timeout 240 build/tsan/engine_tests
 	timeout 900 $(BIN)/pytest $(PYTEST_FLAGS)
 
 check: packages build ## lint, types, format, warnings as errors, size limits
