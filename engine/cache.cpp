@@ -15,7 +15,7 @@ Mapping map_memory(std::size_t size) {
   return Mapping(static_cast<std::uint8_t*>(memory), Unmap{size});
 }
 
-constexpr unsigned eviction_tries = 64;
+constexpr unsigned eviction_tries = 512;
 
 }  // namespace
 

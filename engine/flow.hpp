@@ -13,6 +13,7 @@ namespace snf {
 
 struct Key {
   static constexpr std::size_t capacity = 47;
+  static constexpr std::size_t kind_offset = 8;  // behind tag and deployment
   std::uint8_t bytes[capacity];
   std::uint8_t size = 0;
   Bytes view() const { return {bytes, size}; }

@@ -39,6 +39,7 @@ class MemoryPort final : public Port {
   std::size_t lent() const;
   static std::uint64_t token_of(const Frame& frame);
 
+  std::uint64_t token(const Frame& frame) const override { return token_of(frame); }
   unsigned receive(Frame* frames, unsigned room) override;
   unsigned transmit(Side to, const Frame* frames, unsigned count) override;
   void release(const Frame* frames, unsigned count) override;

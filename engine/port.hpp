@@ -17,6 +17,8 @@ class Port {
   virtual void release(const Frame* frames, unsigned count) = 0;
   // A new empty frame for generated packets; data == nullptr where there is none to be had.
   virtual Frame allocate() = 0;
+  // What the caller gave with the frame, for ports that have callers (memory).
+  virtual std::uint64_t token(const Frame&) const { return 0; }
   // Hands over what `transmit` may have kept back. Called once a loop.
   virtual void flush() {}
   // Readable file descriptor to wait for when idle, or -1 where the port can only be polled.

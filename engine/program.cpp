@@ -5,6 +5,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "acl.hpp"
+
 namespace snf {
 
 namespace {

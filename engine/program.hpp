@@ -6,23 +6,24 @@
 #include <string>
 #include <vector>
 
-#include "acl.hpp"
 #include "function.hpp"
 
 namespace snf {
+
+class Rules;  // acl.hpp
 
 // The tables of one version, with the services that were built from them.
 class TableSet {
  public:
   void add(const void* data, std::uint64_t rows, std::size_t bytes);
-  void set_services(std::unique_ptr<Rules> rules) { rules_ = std::move(rules); }
+  void set_services(std::shared_ptr<const Rules> rules) { rules_ = std::move(rules); }
   const Table* tables() const { return tables_.data(); }
   std::uint64_t services() const { return reinterpret_cast<std::uint64_t>(rules_.get()); }
 
  private:
   std::vector<std::unique_ptr<std::uint64_t[]>> buffers_;
   std::vector<Table> tables_;
-  std::unique_ptr<Rules> rules_;
+  std::shared_ptr<const Rules> rules_;
 };
 
 // Throws std::runtime_error: the shared object cannot be loaded, or was built for another engine.

@@ -1,0 +1,157 @@
+// What the store said, and what flights do about it (protocol.md, rules 2, 4, 7, 11 to 14).
+#include <cstring>
+
+#include "flights.hpp"
+#include "fragment.hpp"
+
+namespace snf {
+
+std::size_t Flights::record_size(const Entry& entry) const {
+  const bool fragment = entry.key.bytes[Key::kind_offset] == static_cast<std::uint8_t>(KeyKind::fragment);
+  return fragment ? fragment_record_size : program_.record_size();
+}
+
+// Stored bytes are checked here, once. False: they are not a record of this function and schema.
+bool Flights::note(Flight& flight, Answer answer, Bytes value) {
+  Entry& entry = table_[flight.entry];
+  flight.answer = answer;
+  flight.valid = true;
+  ready_.push_back(static_cast<std::uint32_t>(&flight - flights_.data()));
+  if (answer == Answer::absent || answer == Answer::vanished) entry.size = 0;
+  if (answer != Answer::found && answer != Answer::conflict) return true;
+  flight.valid = valid_record(value, record_size(entry));
+  if (!flight.valid) return false;
+  std::memcpy(entry.value(), value.data(), value.size());
+  entry.size = static_cast<std::uint16_t>(value.size());
+  return true;
+}
+
+void Flights::on_read(Ticket ticket, Answer answer, Bytes value, bool tracked) {
+  Flight& flight = flights_[ticket];
+  Entry& entry = table_[flight.entry];
+  entry.usable = false;
+  if (!note(flight, answer, value) || answer != Answer::found) return;
+  entry.found = true;
+  if (tracked) table_.set_usable(entry);  // rule 12: nothing else fills the cache
+}
+
+void Flights::on_commit(Ticket ticket, Answer answer, Bytes value) { note(flights_[ticket], answer, value); }
+
+void Flights::on_invalidate(Bytes bytes) {
+  Key key;
+  if (bytes.size() > Key::capacity) return;
+  std::memcpy(key.bytes, bytes.data(), bytes.size());
+  key.size = static_cast<std::uint8_t>(bytes.size());
+  const std::uint32_t index = table_.find(key, keys_.hash(key));
+  stats_.invalidations.add();
+  if (index != none) table_[index].usable = false;
+}
+
+void Flights::resume(std::uint32_t index) {
+  Flight& flight = flights_[index];
+  const Flight::Phase phase = flight.phase;
+  flight.phase = Flight::Phase::idle;
+  if (phase != Flight::Phase::idle) {
+    if (flight.answer == Answer::unknown) {
+      flight.unresolved |= phase == Flight::Phase::committing;
+      stats_.unknown_outcomes.add();
+      return stranded_.push_back(index);
+    }
+    if (!flight.valid) return drop_flight(index, Drop::record_invalid);
+    phase == Flight::Phase::reading ? after_read(index) : after_commit(index);
+    if (flight.entry == none) return;
+  }
+  run_waiting(index);
+}
+
+void Flights::after_read(std::uint32_t index) {
+  Flight& flight = flights_[index];
+  if (flight.answer == Answer::error) return drop_flight(index, Drop::store_error);
+  Entry& entry = table_[flight.entry];
+  flight.based = true;
+  if (!flight.unresolved) return;
+  flight.unresolved = false;  // rule 7: the nonce tells whether the commit happened
+  if (entry.size > 0 && read_envelope(entry.value()).nonce == flight.nonce) {
+    if (flight.creates) stats_.new_flows.add();
+    return release_all(flight.held);
+  }
+  again(flight);
+}
+
+void Flights::after_commit(std::uint32_t index) {
+  Flight& flight = flights_[index];
+  switch (flight.answer) {
+    case Answer::written:
+      if (flight.creates) stats_.new_flows.add();
+      flight.conflicts = 0;
+      return release_all(flight.held);
+    case Answer::conflict:
+    case Answer::vanished:
+      stats_.conflicts.add();
+      flight.based = true;  // on what the reply brought
+      if (++flight.conflicts > limits_.conflicts) {
+        flight.conflicts = 0;
+        return outlet_.drop_all(flight.held, Drop::conflict_limit);
+      }
+      flight.limit = (flight.held.size() + 1) / 2;
+      return again(flight);
+    case Answer::full:
+      return outlet_.drop_all(flight.held, Drop::store_full);
+    default:
+      return outlet_.drop_all(flight.held, Drop::store_error);
+  }
+}
+
+// The held packets are processed once more, from their unmodified headers, before those that came later.
+void Flights::again(Flight& flight) {
+  stats_.reruns.add(flight.held.size());
+  flight.waiting.prepend(pool_, flight.held);
+}
+
+void Flights::run_waiting(std::uint32_t index) {
+  Flight& flight = flights_[index];
+  if (flight.waiting.empty()) return end(index);
+  if (!flight.based) {
+    if (!store_->available()) return drop_flight(index, Drop::store_unavailable);
+    return request_read(index);
+  }
+  std::uint32_t count = flight.limit > 0 ? flight.limit : flight.waiting.size();
+  flight.limit = 0;
+  for (; count > 0 && !flight.waiting.empty() && !batch_.full(); --count) {
+    batch_.add(flight.entry, flight.waiting.pop(pool_), flight.order);
+  }
+  if (batch_.full()) run_batch();
+}
+
+void Flights::end(std::uint32_t index) {
+  const std::uint32_t entry = flights_[index].entry;
+  flights_[index].entry = none;
+  free_.push_back(index);
+  table_[entry].flight = none;
+  close(entry);
+}
+
+void Flights::drop_flight(std::uint32_t index, Drop reason) {
+  outlet_.drop_all(flights_[index].held, reason);
+  outlet_.drop_all(flights_[index].waiting, reason);
+  end(index);
+}
+
+// Packets of unknown fate wait for the store to come back, as long as cached records would be used.
+void Flights::mind_stranded() {
+  std::vector<std::uint32_t> still;
+  for (const std::uint32_t index : stranded_) {
+    Flight& flight = flights_[index];
+    const PacketQueue& first = flight.held.empty() ? flight.waiting : flight.held;
+    if (store_->available()) {
+      request_read(index);
+    } else if (first.empty() || pool_[first.front()].received / 1000 + limits_.stale_us < moment_.us) {
+      drop_flight(index, Drop::store_unavailable);
+    } else {
+      still.push_back(index);
+    }
+  }
+  stranded_.swap(still);
+}
+
+}  // namespace snf

@@ -1,0 +1,59 @@
+// A burst's worth of work for the network function: lanes (one a flow) of packets that are processed in order on one
+// working copy of the flow's record. The function is called once for a burst, not once a packet (architecture section 6).
+#pragma once
+#include <array>
+#include <cstdint>
+
+#include "cache.hpp"
+#include "packets.hpp"
+#include "program.hpp"
+
+namespace snf {
+
+// Packets that arrived before `fresh_before` are decided on a record read after they arrived (protocol.md, rule 2).
+struct Lane {
+  std::uint32_t entry;
+  std::uint64_t fresh_before;
+  std::uint32_t first = none, last = none;  // jobs, linked by `following`
+};
+
+inline constexpr std::uint64_t always_fresh = ~std::uint64_t{0};
+
+class Batch {
+ public:
+  static constexpr unsigned capacity = 64;
+  Batch(RecordTable& table, PacketPool& pool, std::size_t record_size) : table_(table), pool_(pool), size_(record_size) {}
+
+  bool full() const { return jobs_ == capacity; }
+  bool empty() const { return jobs_ == 0; }
+  // Puts a packet behind the others of its entry's lane; opens the lane where there is none.
+  void add(std::uint32_t entry, std::uint32_t packet, std::uint64_t fresh_before);
+  void run(const Program& program, const TableSet& tables);
+  void clear();
+
+  unsigned lanes() const { return lane_count_; }
+  const Lane& lane(unsigned index) const { return lanes_[index]; }
+  std::uint32_t following(std::uint32_t job) const { return following_[job]; }
+  std::uint32_t packet(std::uint32_t job) const { return packets_[job]; }
+  bool changed(std::uint32_t job) const;
+  const std::uint8_t* after(std::uint32_t job) const { return after_[job].data(); }
+  std::uint64_t lifetime(std::uint32_t job) const { return work_[job].lifetime; }
+  // True if the lane's first packet found no record, or one past its deadline.
+  bool absent(const Lane& lane) const { return work_[lane.first].before == nothing_.data(); }
+  std::size_t size_of(std::uint32_t job) const;
+
+ private:
+  const std::uint8_t* fields(Entry& entry, std::uint64_t now) const;
+
+  RecordTable& table_;
+  PacketPool& pool_;
+  std::size_t size_;
+  unsigned jobs_ = 0, lane_count_ = 0;
+  std::array<Job, capacity> work_;
+  std::array<std::uint32_t, capacity> packets_, following_;
+  std::array<Lane, capacity> lanes_;
+  alignas(64) std::array<std::array<std::uint8_t, max_record_size>, capacity> after_;
+  const std::array<std::uint8_t, max_record_size> nothing_{};
+};
+
+}  // namespace snf

@@ -1,0 +1,196 @@
+// From arrival to verdict: packets find the record of their flow, or wait for it; the function runs; verdicts are sorted
+// into those that are final and those that hang on a commit or on a fresher record.
+#include "flights.hpp"
+
+#include <algorithm>
+
+#include "fragment.hpp"
+
+namespace snf {
+
+namespace {
+
+constexpr std::uint64_t poll_interval_us = 20;  // between looks for invalidations while nothing is outstanding
+constexpr unsigned swept_a_step = 2;
+
+}  // namespace
+
+Flights::Flights(Mode mode, const Limits& limits, const Program& program, const Keys& keys, Store* store,
+                 PacketPool& pool, Outlet& outlet, Stats& stats, std::uint64_t nonce)
+    : mode_(mode),
+      limits_(limits),
+      program_(program),
+      keys_(keys),
+      store_(store),
+      pool_(pool),
+      outlet_(outlet),
+      stats_(stats),
+      table_(limits.flows, envelope_size + std::max(program.record_size(), fragment_record_size),
+             mode == Mode::baseline),
+      batch_(table_, pool, program.record_size()),
+      flights_(limits.flights),
+      nonce_(nonce) {
+  free_.reserve(limits.flights);
+  for (std::uint32_t i = limits.flights; i > 0; --i) free_.push_back(i - 1);
+}
+
+void Flights::begin(const Moment& moment, const TableSet& tables) {
+  moment_ = moment;
+  tables_ = &tables;
+  table_.sweep(moment.ms, swept_a_step);
+  if (store_ == nullptr) return;
+  if (store_->outstanding() == 0 && moment.us < polled_us_ + poll_interval_us) return;
+  polled_us_ = moment.us;
+  store_->poll(moment.us, *this);
+  if (!stranded_.empty()) mind_stranded();
+}
+
+void Flights::finish() {
+  run_batch();
+  while (!ready_.empty()) {
+    for (std::size_t i = 0; i < ready_.size(); ++i) resume(ready_[i]);
+    ready_.clear();
+    run_batch();
+  }
+  if (!requested_) return;
+  requested_ = false;
+  store_->poll(moment_.us, *this);
+}
+
+bool Flights::usable(Entry& entry) const {
+  if (mode_ != Mode::tracked || !table_.usable(entry) || entry.size == 0) return false;
+  return moment_.us <= store_->trusted_until() &&
+         read_envelope(entry.value()).deadline > moment_.ms + limits_.guard_ms;  // rule 14
+}
+
+bool Flights::wait_behind(std::uint32_t flight, std::uint32_t packet) {
+  if (flights_[flight].waiting.size() >= limits_.queue) return false;
+  flights_[flight].waiting.push(pool_, packet);
+  return true;
+}
+
+void Flights::enter(std::uint32_t packet, const Key& key, std::uint64_t hash) {
+  if (batch_.full()) run_batch();
+  std::uint32_t index = table_.find(key, hash);
+  if (index == none) index = table_.insert(key, hash, moment_.ms);
+  if (index == none) return outlet_.drop(packet, Drop::flow_table_full);
+  Entry& entry = table_[index];
+  if (entry.flight != none) {
+    if (!wait_behind(entry.flight, packet)) outlet_.drop(packet, Drop::queue_full);
+  } else if (mode_ == Mode::baseline) {
+    batch_.add(index, packet, always_fresh);
+  } else if (entry.lane != none || usable(entry)) {
+    stats_.cache_hits.add();
+    batch_.add(index, packet, 0);
+  } else {
+    PacketQueue alone;
+    alone.push(pool_, packet);
+    read(index, alone);
+    close(index);
+  }
+}
+
+void Flights::run_batch() {
+  while (!batch_.empty() || !rerun_.empty()) {
+    while (!rerun_.empty() && !batch_.full()) {
+      Rerun& next = rerun_.back();
+      batch_.add(next.entry, next.packets.pop(pool_), next.fresh_before);
+      if (next.packets.empty()) rerun_.pop_back();
+    }
+    batch_.run(program_, *tables_);
+    const unsigned lanes = batch_.lanes();
+    for (unsigned i = 0; i < lanes; ++i) settle(batch_.lane(i));
+    batch_.clear();
+  }
+}
+
+// Rule 2: only a fresh record justifies a DROP, or anything that rests on absence. Without a cache nothing may lag.
+bool Flights::decided(const Lane& lane, std::uint32_t job) const {
+  const Packet& packet = pool_[batch_.packet(job)];
+  if (packet.order < lane.fresh_before) return true;
+  const bool forward = (packet.verdict & 0xff) == verdict_forward && !packet.fault;
+  return mode_ == Mode::tracked && forward && !batch_.absent(lane);
+}
+
+// A packet that its receiver will throw away must not change a record.
+bool Flights::trustworthy(std::uint32_t job) const {
+  const Packet& packet = pool_[batch_.packet(job)];
+  return checksums_hold(packet.frame, packet.header, packet.layout);
+}
+
+PacketQueue Flights::rest_from(std::uint32_t job) {
+  PacketQueue rest;
+  for (; job != none; job = batch_.following(job)) rest.push(pool_, batch_.packet(job));
+  return rest;
+}
+
+void Flights::settle(const Lane& lane) {
+  PacketQueue held, rest;
+  std::uint32_t group = none, forwarded = none, stale = none;
+  for (std::uint32_t job = lane.first; job != none; job = batch_.following(job)) {
+    const std::uint32_t packet = batch_.packet(job);
+    const bool changed = batch_.changed(job);
+    if (changed && !trustworthy(job)) {
+      rest = rest_from(batch_.following(job));  // they were processed behind a change that does not happen
+      outlet_.drop(packet, Drop::bad_checksum);
+      break;
+    }
+    if (group == none && !changed) {
+      if (!decided(lane, job)) {
+        stale = job;
+        rest = rest_from(job);
+        break;
+      }
+      if (!refresh_due(lane, job, true)) {
+        if ((pool_[packet].verdict & 0xff) == verdict_forward) forwarded = job;
+        release(packet);
+        continue;
+      }
+    }
+    group = job;  // rule 3: from the first change on, all are held
+    held.push(pool_, packet);
+  }
+  if (group != none) return commit(lane, group, held, rest);
+  if (stale != none) {
+    read(lane.entry, rest);
+  } else if (!rest.empty()) {
+    rerun_.push_back({lane.entry, lane.fresh_before, rest});
+    return;
+  } else if (forwarded != none && refresh_due(lane, forwarded, false)) {
+    refresh(lane, forwarded);
+  }
+  close(lane.entry);
+}
+
+// A lane is settled: its flight goes on with what waits, or the entry stays as long as it is of use.
+void Flights::close(std::uint32_t index) {
+  Entry& entry = table_[index];
+  if (entry.flight != none) {
+    if (flights_[entry.flight].phase == Flight::Phase::idle) ready_.push_back(entry.flight);
+    return;
+  }
+  const bool useful = mode_ == Mode::baseline ? entry.size > 0 : mode_ == Mode::tracked && (entry.usable || entry.found);
+  if (!useful) table_.erase(index);
+}
+
+void Flights::release(std::uint32_t index) {
+  Packet& packet = pool_[index];
+  if (packet.stage == Stage::flow) return outlet_.finish(index);
+  if ((packet.verdict & 0xff) == verdict_forward) return learned_.push(pool_, index);
+  outlet_.drop(index, Drop::fragment_without_first);
+}
+
+void Flights::release_all(PacketQueue& queue) {
+  while (!queue.empty()) release(queue.pop(pool_));
+}
+
+void Flights::abandon() {
+  for (std::uint32_t i = 0; i < flights_.size(); ++i) {
+    if (flights_[i].entry != none) drop_flight(i, Drop::stopped);
+  }
+  outlet_.drop_all(learned_, Drop::stopped);
+  ready_.clear();
+  stranded_.clear();
+}
+
+}  // namespace snf

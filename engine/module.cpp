@@ -1,0 +1,9 @@
+// The Python module statelessnf._engine. Its typed face is src/statelessnf/_engine.pyi.
+#include "module.hpp"
+
+NB_MODULE(_engine, module) {
+  snf::bind_pipe(module);
+#ifdef SNF_DPDK
+  snf::bind_instance(module);
+#endif
+}

@@ -1,0 +1,44 @@
+// What the parts of the Python module share: options read from dictionaries, statistics written into them.
+#pragma once
+#include <nanobind/nanobind.h>
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "pipe.hpp"
+#include "valkey_client.hpp"
+
+namespace snf {
+
+// Everything a pipe is made of, from a Python dictionary. Each key is read once; a key nobody reads is an error.
+struct BuildOptions {
+  PipeOptions pipe;
+  std::shared_ptr<const Program> program;
+  std::shared_ptr<const TableSet> tables;
+  std::uint32_t deployment = 0;
+  std::uint64_t secret = 0;
+  bool has_store = false, link = false, acl = false;
+  ValkeyOptions store;
+  unsigned frames = 4096, frame_size = 9728;
+  // An instance's own.
+  std::string inside, outside, file_prefix = "snf";
+  unsigned pipes = 1, threads = 1, memory_mb = 128, mtu = 1500;
+};
+
+// Throws nanobind::value_error naming the key.
+BuildOptions read_options(const nanobind::dict& options);
+std::shared_ptr<const TableSet> read_tables(nanobind::handle tables, nanobind::handle rules, bool acl);
+std::unique_ptr<Store> make_store(const BuildOptions& options, Stats& stats);
+std::string store_error(Store* store, const BuildOptions& options);
+std::uint64_t random_nonce();
+
+// The sum over all pipes, as nested dictionaries; latencies in microseconds.
+nanobind::dict stats_dict(std::span<const Stats* const> pipes);
+nanobind::list events_list(const std::vector<Event>& events);
+nanobind::list dropped_list(const std::vector<DroppedFrame>& dropped);
+
+void bind_pipe(nanobind::module_& module);
+void bind_instance(nanobind::module_& module);
+
+}  // namespace snf

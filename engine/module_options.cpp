@@ -1,0 +1,162 @@
+// Options from Python dictionaries: each key is taken once, checked by type, and a key that nobody takes is an error.
+#include <nanobind/stl/string.h>
+
+#include <chrono>
+#include <random>
+#include <set>
+
+#include "acl.hpp"
+#include "link_store.hpp"
+#include "module.hpp"
+#include "valkey_socket.hpp"
+
+namespace nb = nanobind;
+
+namespace snf {
+
+namespace {
+
+class Options {
+ public:
+  Options(const nb::dict& dict, std::string where) : dict_(dict), where_(std::move(where)) {}
+  template <typename T>
+  void take(const char* key, T& into) {
+    taken_.insert(key);
+    if (!dict_.contains(key)) return;
+    if (!nb::try_cast<T>(dict_[key], into)) fail(std::string(key) + ": wrong type or out of range");
+  }
+  nb::object object(const char* key) {
+    taken_.insert(key);
+    return dict_.contains(key) ? nb::borrow(dict_[key]) : nb::none();
+  }
+  void finish() const {
+    for (const auto& item : dict_) {
+      const auto key = nb::cast<std::string>(item.first);
+      if (!taken_.contains(key)) fail(key + ": unknown option");
+    }
+  }
+  [[noreturn]] void fail(const std::string& what) const { throw nb::value_error((where_ + ": " + what).c_str()); }
+
+ private:
+  const nb::dict& dict_;
+  std::string where_;
+  std::set<std::string> taken_;
+};
+
+Mode mode_named(const std::string& name, const Options& options) {
+  if (name == "baseline") return Mode::baseline;
+  if (name == "off") return Mode::off;
+  if (name == "tracked") return Mode::tracked;
+  options.fail("mode: must be baseline, off or tracked");
+}
+
+void read_limits(const nb::dict& dict, Limits& limits) {
+  Options options(dict, "limits");
+  std::uint64_t stale_ms = limits.stale_us / 1000;
+  options.take("packets", limits.packets);
+  options.take("flows", limits.flows);
+  options.take("flights", limits.flights);
+  options.take("queue", limits.queue);
+  options.take("conflicts", limits.conflicts);
+  options.take("new_flows_per_s", limits.new_flows_per_s);
+  options.take("guard_ms", limits.guard_ms);
+  options.take("stale_ms", stale_ms);
+  options.take("linger_ms", limits.linger_ms);
+  options.finish();
+  limits.stale_us = stale_ms * 1000;
+  if (limits.packets == 0 || limits.flows == 0 || limits.flights == 0) options.fail("must be at least 1");
+}
+
+void read_store(const nb::dict& dict, BuildOptions& built) {
+  Options options(dict, "store");
+  std::uint64_t stale_ms = built.store.stale_limit_us / 1000;
+  options.take("address", built.store.address);
+  options.take("user", built.store.user);
+  options.take("password", built.store.password);
+  options.take("name", built.store.name);
+  options.take("database", built.store.database);
+  options.take("stale_ms", stale_ms);
+  options.finish();
+  built.store.stale_limit_us = stale_ms * 1000;
+}
+
+void read_ports(const nb::dict& dict, BuildOptions& built) {
+  Options options(dict, "ports");
+  options.take("inside", built.inside);
+  options.take("outside", built.outside);
+  options.finish();
+}
+
+}  // namespace
+
+std::uint64_t random_nonce() {
+  std::random_device device;
+  return static_cast<std::uint64_t>(device()) << 32;
+}
+
+std::shared_ptr<const TableSet> read_tables(nb::handle tables, nb::handle rules, bool acl) {
+  auto set = std::make_shared<TableSet>();
+  for (const nb::handle item : tables) {
+    const auto pair = nb::cast<nb::tuple>(item);
+    const auto bytes = nb::cast<nb::bytes>(pair[0]);
+    set->add(bytes.data(), nb::cast<std::uint64_t>(pair[1]), bytes.size());
+  }
+  if (!rules.is_none()) {
+    const auto bytes = nb::cast<nb::bytes>(rules);
+    const auto* rows = reinterpret_cast<const RuleRow*>(bytes.data());
+    const std::span<const RuleRow> view(rows, bytes.size() / sizeof(RuleRow));
+    set->set_services(acl ? make_acl_rules(view) : make_linear_rules(view));
+  }
+  return set;
+}
+
+BuildOptions read_options(const nb::dict& dict) {
+  BuildOptions built;
+  Options options(dict, "options");
+  std::string program, mode = "tracked";
+  options.take("program", program);
+  options.take("mode", mode);
+  options.take("acl", built.acl);
+  options.take("deployment", built.deployment);
+  options.take("secret", built.secret);
+  options.take("link", built.link);
+  options.take("events", built.pipe.events);
+  options.take("captured", built.pipe.captured);
+  options.take("frames", built.frames);
+  options.take("frame_size", built.frame_size);
+  options.take("pipes", built.pipes);
+  options.take("threads", built.threads);
+  options.take("memory_mb", built.memory_mb);
+  options.take("mtu", built.mtu);
+  options.take("file_prefix", built.file_prefix);
+  built.pipe.mode = mode_named(mode, options);
+  nb::object part = options.object("limits");
+  if (!part.is_none()) read_limits(nb::cast<nb::dict>(part), built.pipe.limits);
+  part = options.object("store");
+  built.has_store = !part.is_none();
+  if (built.has_store) read_store(nb::cast<nb::dict>(part), built);
+  part = options.object("ports");
+  if (!part.is_none()) read_ports(nb::cast<nb::dict>(part), built);
+  const nb::object tables = options.object("tables"), rules = options.object("rules");
+  options.finish();
+  if (program.empty()) options.fail("program: is missing");
+  if ((built.pipe.mode == Mode::baseline) == (built.has_store || built.link)) options.fail("store: does not fit the mode");
+  built.store.tracked = built.pipe.mode == Mode::tracked;
+  built.program = std::make_shared<Program>(program);
+  built.tables = read_tables(tables.is_none() ? nb::object(nb::list()) : tables, rules, built.acl);
+  built.pipe.nonce = random_nonce();
+  return built;
+}
+
+std::unique_ptr<Store> make_store(const BuildOptions& options, Stats& stats) {
+  if (options.link) return std::make_unique<LinkStore>(options.store, stats);
+  if (options.has_store) return std::make_unique<ValkeyStore>(options.store, stats);
+  return nullptr;
+}
+
+std::string store_error(Store* store, const BuildOptions& options) {
+  if (store == nullptr) return "";
+  return options.link ? static_cast<LinkStore*>(store)->last_error() : static_cast<ValkeyStore*>(store)->last_error();
+}
+
+}  // namespace snf

@@ -1,0 +1,102 @@
+// Statistics, events and dropped frames as Python values.
+#include <nanobind/stl/string.h>
+
+#include "module.hpp"
+
+namespace nb = nanobind;
+
+namespace snf {
+
+namespace {
+
+using Member = const Counter Stats::*;
+
+template <typename Get>
+std::uint64_t sum(std::span<const Stats* const> pipes, Get get) {
+  std::uint64_t total = 0;
+  for (const Stats* stats : pipes) total += get(*stats).get();
+  return total;
+}
+
+// Upper bounds of the buckets that hold the quantiles, in microseconds; empty where nothing was measured.
+nb::dict quantiles(std::span<const Stats* const> pipes, const Histogram Stats::*member) {
+  std::uint64_t total = 0;
+  std::array<std::uint64_t, Histogram::buckets> counts{};
+  for (const Stats* stats : pipes) {
+    for (unsigned i = 0; i < Histogram::buckets; ++i) counts[i] += (stats->*member).count(i);
+  }
+  for (const std::uint64_t count : counts) total += count;
+  nb::dict result;
+  result["count"] = total;
+  for (const auto& [name, share] : {std::pair{"p50", 0.5}, {"p95", 0.95}, {"p99", 0.99}, {"max", 1.0}}) {
+    std::uint64_t seen = 0;
+    for (unsigned i = 0; i < Histogram::buckets && total > 0; ++i) {
+      seen += counts[i];
+      if (static_cast<double>(seen) < share * static_cast<double>(total)) continue;
+      result[name] = static_cast<double>(Histogram::upper_bound(i)) / 1000;
+      break;
+    }
+  }
+  return result;
+}
+
+nb::list counted(std::span<const Stats* const> pipes, std::size_t count, auto member) {
+  nb::list list;
+  for (std::size_t i = 0; i < count; ++i) list.append(sum(pipes, [&](const Stats& s) -> auto& { return (s.*member)[i]; }));
+  return list;
+}
+
+}  // namespace
+
+nb::dict stats_dict(std::span<const Stats* const> pipes) {
+  nb::dict result;
+  static constexpr std::pair<const char*, Counter Stats::*> single[] = {
+      {"passed", &Stats::passed},           {"generated", &Stats::generated},
+      {"cache_hits", &Stats::cache_hits},   {"reads", &Stats::reads},
+      {"tracked_reads", &Stats::tracked_reads}, {"commits", &Stats::commits},
+      {"refreshes", &Stats::refreshes},     {"conflicts", &Stats::conflicts},
+      {"unknown_outcomes", &Stats::unknown_outcomes}, {"reruns", &Stats::reruns},
+      {"invalidations", &Stats::invalidations}, {"cache_flushes", &Stats::cache_flushes},
+      {"reconnects", &Stats::reconnects},   {"new_flows", &Stats::new_flows},
+      {"effects_lost", &Stats::effects_lost}};
+  for (const auto& [name, member] : single) {
+    result[name] = sum(pipes, [&](const Stats& s) -> auto& { return s.*member; });
+  }
+  result["received"] = counted(pipes, 2, &Stats::received);
+  result["received_bytes"] = counted(pipes, 2, &Stats::received_bytes);
+  result["forwarded"] = counted(pipes, 2, &Stats::forwarded);
+  result["forwarded_bytes"] = counted(pipes, 2, &Stats::forwarded_bytes);
+  result["function_drops"] = counted(pipes, function_drop_count, &Stats::function_drops);
+  nb::dict drops, counters;
+  for (std::size_t i = 0; i < drop_count; ++i) {
+    drops[nb::str(name_of(static_cast<Drop>(i)).data())] = sum(pipes, [&](const Stats& s) -> auto& { return s.drops[i]; });
+  }
+  for (std::size_t i = 0; i < function_counter_count; ++i) {
+    const std::uint64_t value = sum(pipes, [&](const Stats& s) -> auto& { return s.function_counters[i]; });
+    if (value > 0) counters[nb::int_(i)] = value;
+  }
+  result["drops"] = drops;
+  result["function_counters"] = counters;
+  result["latency_us"] = quantiles(pipes, &Stats::latency);
+  result["store_latency_us"] = quantiles(pipes, &Stats::store_latency);
+  return result;
+}
+
+nb::list events_list(const std::vector<Event>& events) {
+  nb::list list;
+  for (const Event& event : events) {
+    list.append(nb::make_tuple(nb::bytes(&event.packet, sizeof(PacketRecord)), event.code, event.value));
+  }
+  return list;
+}
+
+nb::list dropped_list(const std::vector<DroppedFrame>& dropped) {
+  nb::list list;
+  for (const DroppedFrame& frame : dropped) {
+    list.append(nb::make_tuple(frame.token, nb::str(name_of(frame.reason).data()), int{frame.function_reason} - 1,
+                               nb::bytes(frame.bytes.data(), frame.bytes.size())));
+  }
+  return list;
+}
+
+}  // namespace snf

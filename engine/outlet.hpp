@@ -1,0 +1,94 @@
+// Where a packet's way through the pipe ends: forwarded, dropped under a name, passed, or answered.
+// Carries out effects, counts everything once, and keeps bounded copies of events and (if asked) of dropped frames.
+#pragma once
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "packets.hpp"
+#include "port.hpp"
+#include "stats.hpp"
+
+namespace snf {
+
+// What a function reported of a packet (an effect `event`), with the header that it was about.
+struct Event {
+  PacketRecord packet;
+  std::uint8_t code;
+  std::uint16_t value;
+};
+
+struct DroppedFrame {
+  std::uint64_t token;  // the frame's handle
+  std::uint64_t now;    // ms, store clock
+  Drop reason;
+  std::uint8_t function_reason;  // index + 1 where reason == denied and the function named it, else 0
+  Side side;
+  std::vector<std::uint8_t> bytes;
+};
+
+// Bounded hand-over from the pipe's thread to a reader; what finds it full is counted by the caller.
+template <typename T>
+class Handover {
+ public:
+  explicit Handover(std::size_t capacity) : capacity_(capacity) {}
+  bool push(T&& item) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (items_.size() >= capacity_) return false;
+    items_.push_back(std::move(item));
+    return true;
+  }
+  std::vector<T> take() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return std::exchange(items_, {});
+  }
+
+ private:
+  std::size_t capacity_;
+  std::mutex mutex_;
+  std::vector<T> items_;
+};
+
+class Outlet {
+ public:
+  // captured: how many dropped frames are kept until somebody takes them, 0: none.
+  Outlet(Port& port, PacketPool& pool, Stats& stats, std::size_t events, std::size_t captured);
+  void forward(std::uint32_t packet);
+  void pass(const Frame& frame);  // not for the function: out of the other side as it is
+  void drop(std::uint32_t packet, Drop reason, std::uint8_t function_reason = 0);
+  void drop_frame(const Frame& frame, Drop reason, std::uint64_t now, std::uint8_t function_reason = 0);
+  // Ends a packet as its verdict says, with its effects.
+  void finish(std::uint32_t packet);
+  void flush(std::uint64_t now_ns);
+  void drop_all(PacketQueue& queue, Drop reason);
+
+  std::vector<Event> take_events() { return events_.take(); }
+  std::vector<DroppedFrame> take_dropped() { return dropped_.take(); }
+
+ private:
+  static constexpr unsigned batch = 64;
+  struct Buffer {
+    std::array<Frame, batch> frames;
+    std::array<std::uint64_t, batch> received;
+    unsigned count = 0;
+  };
+  void send(Side to, const Frame& frame, std::uint64_t received);
+  void transmit(Side to);
+  void measure(const Buffer& buffer);
+  void carry_out(const Packet& packet);
+  void answer(const Packet& packet);
+
+  Port& port_;
+  PacketPool& pool_;
+  Stats& stats_;
+  std::size_t captured_;
+  std::array<Buffer, 2> buffers_;
+  std::uint64_t now_ns_ = 0;
+  Handover<Event> events_;
+  Handover<DroppedFrame> dropped_;
+};
+
+}  // namespace snf

@@ -1,0 +1,136 @@
+#include "pipe.hpp"
+
+#include <chrono>
+#include <utility>
+
+namespace snf {
+
+namespace {
+
+std::int64_t wall_minus_monotonic_us() {
+  using std::chrono::duration_cast, std::chrono::microseconds;
+  const auto wall = std::chrono::system_clock::now().time_since_epoch();
+  const auto monotonic = std::chrono::steady_clock::now().time_since_epoch();
+  return duration_cast<microseconds>(wall).count() - duration_cast<microseconds>(monotonic).count();
+}
+
+}  // namespace
+
+Pipe::Pipe(const PipeOptions& options, Port& port, const Keys& keys, std::unique_ptr<Store> store,
+           std::shared_ptr<const Program> program, std::shared_ptr<const TableSet> tables, Stats& stats)
+    : port_(port),
+      keys_(keys),
+      store_(std::move(store)),
+      program_(std::move(program)),
+      tables_(std::move(tables)),
+      stats_(stats),
+      pool_(options.limits.packets),
+      outlet_(port, pool_, stats, options.events, options.captured),
+      flights_(options.mode, options.limits, *program_, keys, store_.get(), pool_, outlet_, stats, options.nonce),
+      wall_offset_us_(wall_minus_monotonic_us()) {}
+
+Moment Pipe::moment(std::uint64_t now_ns) const {
+  Moment moment;
+  moment.us = now_ns / 1000;
+  const std::int64_t known = store_ ? store_->clock_offset() : 0;
+  const std::int64_t offset = known != 0 ? known : wall_offset_us_;
+  moment.store_ms = static_cast<std::uint64_t>(static_cast<std::int64_t>(moment.us) + offset) / 1000;
+  moment.ms = clock_ms_ != 0 ? clock_ms_ : moment.store_ms;
+  return moment;
+}
+
+void Pipe::swap_tables(std::shared_ptr<const TableSet> tables) {
+  const std::lock_guard<std::mutex> lock(tables_mutex_);
+  next_tables_ = std::move(tables);
+  tables_waiting_.store(true, std::memory_order_release);
+}
+
+void Pipe::take_tables() {
+  if (!tables_waiting_.load(std::memory_order_acquire)) return;
+  const std::lock_guard<std::mutex> lock(tables_mutex_);
+  tables_ = std::move(next_tables_);
+  tables_waiting_.store(false, std::memory_order_relaxed);
+}
+
+void Pipe::identify(Packet& packet, Arrival& arrival) {
+  if (packet.stage == Stage::fragment) {
+    keys_.fragment(packet.header, packet.layout, arrival.key);
+  } else {
+    keys_.flow(packet.header, arrival.key);
+  }
+  packet.header.flow_hash = keys_.shared_hash(arrival.key);
+  arrival.hash = keys_.hash(arrival.key);
+  flights_.prefetch(arrival.hash);
+}
+
+// True if the packet goes on to the function; otherwise it has been dealt with.
+bool Pipe::arrive(const Frame& frame, std::uint64_t now_ns, Arrival& arrival) {
+  arrival.packet = pool_.acquire();
+  if (arrival.packet == none) {
+    outlet_.drop_frame(frame, Drop::packets_full, moment_.ms);
+    return false;
+  }
+  Packet& packet = pool_[arrival.packet];
+  packet.frame = frame;
+  const ParseResult result = parse(frame, packet.header, packet.layout);
+  if (result.what != Parsed::flow) {
+    pool_.release(arrival.packet);
+    result.what == Parsed::pass ? outlet_.pass(frame) : outlet_.drop_frame(frame, result.reason, moment_.ms);
+    return false;
+  }
+  packet.header.now = moment_.ms;
+  packet.header.attempt = 0;
+  packet.order = flights_.next_order();
+  packet.received = now_ns;
+  const bool later = packet.header.kind == static_cast<std::uint8_t>(Kind::fragment);
+  packet.stage = later || packet.layout.first_fragment ? Stage::fragment : Stage::flow;
+  identify(packet, arrival);
+  return true;
+}
+
+// Fragments that know their ports now are packets of their flow.
+void Pipe::enter_learned() {
+  while (!flights_.learned().empty()) {
+    Arrival arrival;
+    arrival.packet = flights_.learned().pop(pool_);
+    Packet& packet = pool_[arrival.packet];
+    packet.stage = Stage::flow;
+    identify(packet, arrival);
+    flights_.enter(arrival.packet, arrival.key, arrival.hash);
+    flights_.finish();
+  }
+}
+
+unsigned Pipe::step(std::uint64_t now_ns) {
+  take_tables();
+  moment_ = moment(now_ns);
+  flights_.admit(admitting_.load(std::memory_order_relaxed));
+  flights_.begin(moment_, *tables_);
+  const unsigned received = port_.receive(frames_.data(), burst);
+  unsigned count = 0;
+  std::uint64_t packets[2] = {0, 0}, bytes[2] = {0, 0};
+  for (unsigned i = 0; i < received; ++i) {
+    const auto side = static_cast<unsigned>(frames_[i].side);
+    ++packets[side];
+    bytes[side] += frames_[i].length;
+    if (arrive(frames_[i], now_ns, arrivals_[count])) ++count;
+  }
+  for (const unsigned side : {0u, 1u}) {
+    if (packets[side] == 0) continue;
+    stats_.received[side].add(packets[side]);
+    stats_.received_bytes[side].add(bytes[side]);
+  }
+  for (unsigned i = 0; i < count; ++i) flights_.prefetch_entry(arrivals_[i].hash);
+  for (unsigned i = 0; i < count; ++i) flights_.enter(arrivals_[i].packet, arrivals_[i].key, arrivals_[i].hash);
+  flights_.finish();
+  enter_learned();
+  outlet_.flush(now_ns);
+  return received;
+}
+
+void Pipe::abandon() {
+  flights_.abandon();
+  outlet_.flush(0);
+}
+
+}  // namespace snf

@@ -1,0 +1,79 @@
+// A pipe: one queue's worth of processing (§5.1). Receive, parse, look up, process, commit, send: one `step`.
+// Sans-I/O: a step takes what the port and the store have, gives them what is due, and never blocks.
+#pragma once
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+#include "flights.hpp"
+#include "outlet.hpp"
+#include "port.hpp"
+
+namespace snf {
+
+struct PipeOptions {
+  Mode mode = Mode::tracked;
+  Limits limits;
+  std::uint64_t nonce = 0;          // unlike any other pipe's, lower half zero
+  std::uint32_t events = 16'384;    // kept until they are taken
+  std::uint32_t captured = 0;       // dropped frames kept until they are taken
+};
+
+class Pipe {
+ public:
+  static constexpr unsigned burst = 32;
+
+  // store: null for Mode::baseline. Port and keys outlive the pipe. Throws std::bad_alloc.
+  Pipe(const PipeOptions& options, Port& port, const Keys& keys, std::unique_ptr<Store> store,
+       std::shared_ptr<const Program> program, std::shared_ptr<const TableSet> tables, Stats& stats);
+
+  // now_ns: monotonic. Returns the number of packets received.
+  unsigned step(std::uint64_t now_ns);
+  // Nothing is in flight, and nothing waits for the store.
+  bool idle() const { return pool_.used() == 0 && flights_.in_flight() == 0; }
+  // From now on `ms` is the time of arrival: a replay's clock is its capture's.
+  void set_clock(std::uint64_t ms) { clock_ms_ = ms; }
+  // From another thread: taken over at the start of the next step.
+  void swap_tables(std::shared_ptr<const TableSet> tables);
+  void admit(bool new_flows) { admitting_.store(new_flows, std::memory_order_relaxed); }
+  // Drops all that is still in flight, under `stopped`.
+  void abandon();
+
+  Store* store() { return store_.get(); }
+  Outlet& outlet() { return outlet_; }
+  std::uint32_t records() const { return flights_.records(); }
+  std::uint32_t in_flight() const { return flights_.in_flight(); }
+
+ private:
+  struct Arrival {
+    std::uint32_t packet;
+    std::uint64_t hash;
+    Key key;
+  };
+  Moment moment(std::uint64_t now_ns) const;
+  void take_tables();
+  bool arrive(const Frame& frame, std::uint64_t now_ns, Arrival& arrival);
+  void identify(Packet& packet, Arrival& arrival);
+  void enter_learned();
+
+  Port& port_;
+  const Keys& keys_;
+  std::unique_ptr<Store> store_;
+  std::shared_ptr<const Program> program_;
+  std::shared_ptr<const TableSet> tables_, next_tables_;
+  std::mutex tables_mutex_;
+  std::atomic<bool> tables_waiting_{false}, admitting_{true};
+  Stats& stats_;
+  PacketPool pool_;
+  Outlet outlet_;
+  Flights flights_;
+  std::int64_t wall_offset_us_;  // the baseline's clock: the machine's
+  std::uint64_t clock_ms_ = 0;
+  Moment moment_;
+  std::array<Frame, burst> frames_;
+  std::array<Arrival, burst> arrivals_;
+};
+
+}  // namespace snf
