@@ -33,6 +33,11 @@ class Ordering:
         self._keys[token] = keys
         return ready
 
+    def first(self, key: bytes) -> int | None:
+        """The oldest unfinished packet of `key`."""
+        queue = self._queues.get(key)
+        return queue[0] if queue else None
+
     def done(self, token: int) -> list[int]:
         """The packet has left or was dropped; gives those that became ready. It must have been ready itself."""
         ready, queues = [], self._queues

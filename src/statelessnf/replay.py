@@ -16,9 +16,11 @@ from typing import Protocol
 
 from statelessnf.capture import Captured
 from statelessnf.ordering import Ordering
+from statelessnf.routing import Route
 
 WINDOW = 4096  # packets that are read and not yet written
 BURST = 32  # packets between two turns of the pipes
+GENERATED = (1 << 64) - 1  # token of what the engine made itself
 
 Sink = Callable[[int, bytes], None]  # time in ns, frame
 
@@ -27,20 +29,17 @@ class Pipe(Protocol):
     """What a replay needs of an engine pipe (statelessnf/_engine.pyi)."""
 
     def inject(self, frame: bytes, side: int, token: int) -> bool: ...
-    def set_clock(self, milliseconds: int) -> None: ...
-    def step(self) -> None: ...
-    def collect(self) -> Sequence[tuple[int, int, bytes]]: ...
-    def generated(self) -> Sequence[tuple[int, int, bytes]]: ...
-    def dropped(self) -> Sequence[tuple[int, str, bytes]]: ...
+    def set_clock(self, ms: int) -> None: ...
+    def step(self) -> int: ...
+    def collect(self) -> list[tuple[int, int, bytes]]: ...
+    def dropped(self) -> list[tuple[int, str, int, bytes]]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a packet goes: the side that it came from, the pipe that gets it, and the keys that it waits on."""
+class Routing(Protocol):
+    """statelessnf.routing.Router."""
 
-    side: int
-    pipe: int
-    keys: Sequence[bytes]
+    def route(self, frame: bytes, token: int) -> Route: ...
+    def flow(self, frame: bytes) -> bytes | None: ...
 
 
 @dataclass(slots=True)
@@ -60,17 +59,15 @@ class Totals:
     packets: int = 0
     forwarded: int = 0
     generated: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
+    dropped: int = 0
 
 
 class Replay:
-    """One run. `route` says where each packet goes; forwarded and dropped frames go to the two sinks."""
+    """One run. `routing` says where each packet goes; forwarded and dropped frames go to the two sinks."""
 
-    def __init__(
-        self, pipes: Sequence[Pipe], route: Callable[[bytes, int], Route], out: Sink, drops: Sink | None
-    ) -> None:
+    def __init__(self, pipes: Sequence[Pipe], routing: Routing, out: Sink, drops: Sink | None) -> None:
         self.totals = Totals()
-        self._pipes, self._route, self._out, self._drops = pipes, route, out, drops
+        self._pipes, self._routing, self._out, self._drops = pipes, routing, out, drops
         self._ordering = Ordering()
         self._packets: dict[int, _Packet] = {}  # read and not yet written
         self._ready: deque[int] = deque()  # may enter
@@ -89,7 +86,7 @@ class Replay:
         return self.totals
 
     def _enter(self, token: int, packet: Captured) -> None:
-        route = self._route(packet.frame, token)
+        route = self._routing.route(packet.frame, token)
         self._packets[token] = _Packet(packet.time, packet.frame, route)
         self.totals.packets += 1
         if self._ordering.add(token, route.keys):
@@ -116,32 +113,43 @@ class Replay:
             self._ready.popleft()
 
     def _gather(self, pipe: Pipe) -> bool:
-        for cause, _, frame in pipe.generated():
-            self._packets[cause].generated.append(frame)
-        finished = 0
-        for token, _, frame in pipe.collect():
-            self._finish(token, frame)
-            finished += 1
-        for token, reason, _ in pipe.dropped():
-            self.totals.dropped[reason] = self.totals.dropped.get(reason, 0) + 1
+        """Takes what the pipe has done with packets. True if there was any."""
+        sent, dropped = pipe.collect(), pipe.dropped()
+        for token, _, frame in sent:
+            if token == GENERATED:
+                self._packets[self._cause(frame)].generated.append(frame)
+        for token, _, frame in sent:
+            if token != GENERATED:
+                self._finish(token, frame)
+        for token, _, _, _ in dropped:
             self._finish(token, None)
-            finished += 1
-        if finished:
+        if sent or dropped:
             self._write()
-        return finished > 0
+        return bool(sent or dropped)
+
+    def _cause(self, frame: bytes) -> int:
+        """Whose packet the engine answered: of a flow only one is under way, and its answer comes with its end."""
+        key = self._routing.flow(frame)
+        token = None if key is None else self._ordering.first(key)
+        return self._next if token is None else token
 
     def _finish(self, token: int, leaves: bytes | None) -> None:
         packet = self._packets[token]
         packet.finished, packet.leaves = True, leaves
         self._ready.extend(self._ordering.done(token))
 
+    def _drop(self, packet: _Packet) -> None:
+        self.totals.dropped += 1
+        if self._drops is not None:
+            self._drops(packet.time, packet.frame)
+
     def _write(self) -> None:
         while (packet := self._packets.get(self._next)) is not None and packet.finished:
             if packet.leaves is not None:
                 self._out(packet.time, packet.leaves)
                 self.totals.forwarded += 1
-            elif self._drops is not None:
-                self._drops(packet.time, packet.frame)
+            else:
+                self._drop(packet)
             for frame in packet.generated:
                 self._out(packet.time, frame)
                 self.totals.generated += 1
