@@ -84,6 +84,19 @@ def test_silent_and_refused_downloads(lab: Lab, topology: Topology, monkeypatch:
         assert time.monotonic() - began < 5.0
 
 
+def test_downloads_that_stall_in_the_middle(lab: Lab, topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads_module, "TIMEOUT", 1.0)
+    files = make_files(lab.folder / "files", 200_000_000, 1)
+    with plain_wires(topology), web_server(topology.server, topology.server_address, lab.folder):
+        downloads = start_downloads(topology.clients, topology.server_address, files, 3, lab.folder / "log")
+        with closing(downloads):
+            while not downloads.finished:
+                if any(progress.bytes > 0 for progress in downloads.read()):
+                    topology.steer("packet", [])
+    assert [end.outcome for end in downloads.ended] == ["timeout"] * 3
+    assert all(0 < end.bytes < 200_000_000 for end in downloads.ended)
+
+
 def test_no_answer_through_dead_instances(lab: Lab, topology: Topology) -> None:
     with plain_wires(topology), web_server(topology.server, topology.server_address, lab.folder):
         assert answers(topology.clients, topology.server_address, 5.0)
