@@ -74,6 +74,9 @@ class Delaying:
         else:
             self.out.append((token, 1, frame + bytes([count % 256])))
 
+    def waiting(self) -> int:
+        return 0
+
     def collect(self) -> list[tuple[int, int, bytes]]:
         done, self.out = self.out, []
         return done
@@ -117,12 +120,20 @@ def run(packets: list[Captured], pipes: list[Delaying]) -> tuple[list[tuple[int,
         ByFirstByte(len(pipes)),
         lambda time, frame: out.append((time, frame)),
         lambda time, frame: drops.append((time, frame)),
+        1000,
     )
     totals = replay.run(packets)
     assert totals.packets == len(packets)
     assert totals.forwarded + totals.generated == len(out)
     assert totals.dropped == len(drops) == totals.packets - totals.forwarded
     return out, drops
+
+
+def test_oversized_frames_are_dropped() -> None:
+    packets = [Captured(0, b"\0\1"), Captured(1, bytes(1001)), Captured(2, b"\0\1")]
+    out, drops = run(packets, [Delaying({}, 1)])
+    assert [time for time, _ in out] == [0, 2]
+    assert drops == [packets[1]]
 
 
 FRAMES = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 8)).map(bytes), max_size=200)
@@ -149,7 +160,7 @@ def test_many_at_once_and_bounded() -> None:
             yield packet
 
     out: list[tuple[int, bytes]] = []
-    replay = Replay([pipe], ByFirstByte(1), lambda time, frame: out.append((time, frame)), None)
+    replay = Replay([pipe], ByFirstByte(1), lambda time, frame: out.append((time, frame)), None, 1000)
     replay.run(capture())
     assert out == expected(packets)
     assert pipe.most > 20

@@ -7,8 +7,9 @@ import ipaddress
 import numpy as np
 import pytest
 
+from statelessnf.networks import Network
 from statelessnf.packet import FRAGMENT, ICMP_ERROR, ORDINARY, PACKET
-from statelessnf.routing import INSIDE, OUTSIDE, Network, Router, Split
+from statelessnf.routing import INSIDE, OUTSIDE, Router, Split
 
 INSIDES: list[Network] = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
 
@@ -90,7 +91,8 @@ def test_fragments_wait_for_their_flow() -> None:
 
 
 def test_splits() -> None:
-    known = {bytes([n, way]): flow(*((f"10.0.0.{n}", "192.0.2.1")[:: way or -1])) for n in range(60) for way in (0, 1)}
+    known = {bytes([n, 1]): flow(f"10.0.0.{n}", "192.0.2.1", (1, 2)) for n in range(60)}
+    known |= {bytes([n, 0]): flow("192.0.2.1", f"10.0.0.{n}", (2, 1)) for n in range(60)}
     frames = list(known)
     for split in Split:
         router = Router(Parser(known), INSIDES, 3, split)

@@ -7,7 +7,6 @@ does not exist is never ignored. The section named as the function is validated 
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 import tomllib
 from pathlib import Path
@@ -28,10 +27,12 @@ from statelessnf.config_errors import explain
 from statelessnf.errors import ConfigError, SnfError
 from statelessnf.find import find_function
 from statelessnf.function import Function
+from statelessnf.networks import NetworkField
+from statelessnf.store.embedded import default_run_directory
+from statelessnf.store.url import StoreUrl, parse_url
 
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")  # RFC 1918, RFC 4193
 Model = TypeVar("Model", bound=BaseModel)
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Section(BaseModel):
@@ -40,21 +41,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def _network(text: object) -> Network:
-    if not isinstance(text, str):
-        raise ValueError('should be a network in quotes, such as "10.0.0.0/8"')
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError as error:
-        if "host bits" in str(error):
-            wider = ipaddress.ip_network(text, strict=False)
-            raise ValueError(f"{text!r} has bits set behind its prefix; write {str(wider)!r}") from error
-        raise ValueError(f"{text!r} is no network; write one such as '10.0.0.0/8' or 'fd00::/8'") from error
-
-
 def _store_url(text: object) -> str:
-    if not isinstance(text, str) or not text.startswith(("embedded", "memory", "unix:///", "valkey://")):
-        raise ValueError("no store address; write 'embedded', 'memory', 'unix:///PATH' or 'valkey://HOST:PORT'")
+    if not isinstance(text, str):
+        raise ValueError('should be an address in quotes, such as "embedded"')
+    try:
+        parse_url(text)
+    except ConfigError as error:
+        raise ValueError(f"{error.what}; {error.do}" if error.do else error.what) from error
     return text
 
 
@@ -70,7 +63,12 @@ class StoreSection(Section):
     url: Annotated[str, BeforeValidator(_store_url)] = "embedded"
     cache: Literal["tracked", "off"] = "tracked"
     stale_ms: int = Field(default=2000, ge=0, le=60_000)  # how long cached flows go on without the store
-    memory_mb: int = Field(default=256, ge=16, le=1 << 20)  # of the embedded store
+    memory_mb: int = Field(default=1024, ge=16, le=1 << 20)  # of the embedded store, at most
+
+    @property
+    def address(self) -> StoreUrl:
+        """The parsed `url`."""
+        return parse_url(self.url)
 
 
 class Ports(Section):
@@ -112,7 +110,7 @@ class Deployment(Section):
 
     name: Annotated[str, AfterValidator(_name)]
     function: str
-    inside: tuple[Annotated[Network, BeforeValidator(_network)], ...] = Field(
+    inside: tuple[NetworkField, ...] = Field(
         default=tuple(ipaddress.ip_network(text) for text in PRIVATE), strict=False
     )
     store: StoreSection = Field(default_factory=StoreSection)
@@ -141,9 +139,7 @@ class Deployment(Section):
         """Where sockets, locks and logs of this deployment's instances are kept on this machine."""
         if self.instance.run_directory is not None:
             return self.instance.run_directory
-        if os.geteuid() == 0:
-            return Path("/run/statelessnf") / self.name
-        return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/statelessnf-{os.geteuid()}") / "statelessnf" / self.name
+        return default_run_directory(self.name)
 
     @model_validator(mode="after")
     def _sides(self) -> Deployment:

@@ -8,8 +8,8 @@ Packets that the function generates (RST, ICMP unreachable) are written behind t
 
 from __future__ import annotations
 
+import heapq
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,8 +18,9 @@ from statelessnf.capture import Captured
 from statelessnf.ordering import Ordering
 from statelessnf.routing import Route
 
-WINDOW = 4096  # packets that are read and not yet written
+WINDOW = 1024  # packets that are read and not yet written
 BURST = 32  # packets between two turns of the pipes
+MILLISECOND = 1_000_000  # ns
 GENERATED = (1 << 64) - 1  # token of what the engine made itself
 
 Sink = Callable[[int, bytes], None]  # time in ns, frame
@@ -31,6 +32,7 @@ class Pipe(Protocol):
     def inject(self, frame: bytes, side: int, token: int) -> bool: ...
     def set_clock(self, ms: int) -> None: ...
     def step(self) -> int: ...
+    def waiting(self) -> int: ...
     def collect(self) -> list[tuple[int, int, bytes]]: ...
     def dropped(self) -> list[tuple[int, str, int, bytes]]: ...
 
@@ -46,7 +48,8 @@ class Routing(Protocol):
 class _Packet:
     time: int
     frame: bytes  # as captured
-    route: Route
+    side: int
+    pipe: int
     finished: bool = False
     leaves: bytes | None = None  # as forwarded
     generated: list[bytes] = field(default_factory=list)
@@ -60,17 +63,22 @@ class Totals:
     forwarded: int = 0
     generated: int = 0
     dropped: int = 0
+    oversized: int = 0  # of those dropped, the ones that no pipe has room for
 
 
 class Replay:
-    """One run. `routing` says where each packet goes; forwarded and dropped frames go to the two sinks."""
+    """One run. `routing` says where each packet goes; forwarded and dropped frames go to the two sinks.
 
-    def __init__(self, pipes: Sequence[Pipe], routing: Routing, out: Sink, drops: Sink | None) -> None:
+    Frames longer than `largest` bytes are dropped: the pipes have no room for them.
+    """
+
+    def __init__(self, pipes: Sequence[Pipe], routing: Routing, out: Sink, drops: Sink | None, largest: int) -> None:
         self.totals = Totals()
+        self._largest = largest
         self._pipes, self._routing, self._out, self._drops = pipes, routing, out, drops
         self._ordering = Ordering()
         self._packets: dict[int, _Packet] = {}  # read and not yet written
-        self._ready: deque[int] = deque()  # may enter
+        self._ready: list[list[int]] = [[] for _ in pipes]  # may enter, by pipe; heaps: the oldest first
         self._next = 0  # token of the next packet to write
 
     def run(self, capture: Iterable[Captured]) -> Totals:
@@ -86,31 +94,44 @@ class Replay:
         return self.totals
 
     def _enter(self, token: int, packet: Captured) -> None:
+        if len(packet.frame) > self._largest:
+            self._refuse(token, packet)
+            return
         route = self._routing.route(packet.frame, token)
-        self._packets[token] = _Packet(packet.time, packet.frame, route)
+        self._packets[token] = _Packet(packet.time, packet.frame, route.side, route.pipe)
         self.totals.packets += 1
         if self._ordering.add(token, route.keys):
-            self._ready.append(token)
+            heapq.heappush(self._ready[route.pipe], token)
+
+    def _refuse(self, token: int, packet: Captured) -> None:
+        self._packets[token] = _Packet(packet.time, packet.frame, 0, 0, finished=True)
+        self.totals.packets += 1
+        self.totals.oversized += 1
+        self._write()
 
     def _turn(self) -> None:
         """One turn of every pipe; gives the processor away when nothing moved (the store may need it)."""
-        self._inject()
         moved = False
-        for pipe in self._pipes:
-            pipe.step()
+        for number, pipe in enumerate(self._pipes):
+            ready = self._ready[number]
+            self._step(pipe, ready)
+            while ready:
+                self._step(pipe, ready)
             moved |= self._gather(pipe)
         if not moved:
             os.sched_yield()
 
-    def _inject(self) -> None:
-        while self._ready:
-            token = self._ready[0]
-            packet = self._packets[token]
-            pipe = self._pipes[packet.route.pipe]
-            pipe.set_clock(packet.time // 1_000_000)
-            if not pipe.inject(packet.frame, packet.route.side, token):
-                return  # full: the next turn makes room
-            self._ready.popleft()
+    def _step(self, pipe: Pipe, ready: list[int]) -> None:
+        """One step of a pipe, with the packets that arrived in the millisecond of the oldest ready one."""
+        if ready and not pipe.waiting():
+            clock = self._packets[ready[0]].time // MILLISECOND
+            pipe.set_clock(max(clock, 1))  # 0 stands for the machine's own clock
+            while ready and self._packets[ready[0]].time // MILLISECOND == clock:
+                packet = self._packets[ready[0]]
+                if not pipe.inject(packet.frame, packet.side, ready[0]):
+                    break  # full: the step makes room
+                heapq.heappop(ready)
+        pipe.step()
 
     def _gather(self, pipe: Pipe) -> bool:
         """Takes what the pipe has done with packets. True if there was any."""
@@ -136,7 +157,8 @@ class Replay:
     def _finish(self, token: int, leaves: bytes | None) -> None:
         packet = self._packets[token]
         packet.finished, packet.leaves = True, leaves
-        self._ready.extend(self._ordering.done(token))
+        for other in self._ordering.done(token):
+            heapq.heappush(self._ready[self._packets[other].pipe], other)
 
     def _drop(self, packet: _Packet) -> None:
         self.totals.dropped += 1

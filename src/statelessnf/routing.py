@@ -7,7 +7,6 @@ frames that no function sees count as coming from inside and wait for nobody.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -16,10 +15,10 @@ from struct import Struct
 from typing import Any, NamedTuple
 from zlib import crc32
 
+from statelessnf.networks import Network, mapped
 from statelessnf.packet import FRAGMENT, ICMP_ERROR, PACKET
 
 Describe = Callable[[bytes], tuple[str, bytes, bytes]]  # (what, key, packet record), see statelessnf/_engine.pyi
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 INSIDE, OUTSIDE = 0, 1
 DATAGRAMS = 16_384  # fragmented datagrams whose flow is remembered
@@ -103,11 +102,9 @@ class Router:
 
 
 def _mask(network: Network) -> tuple[int, int]:
-    """Mask and value over 128 bits; IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2)."""
-    high = 0xFFFF << 32 if network.version == 4 else 0
-    bits = 96 if network.version == 4 else 0
-    mask = (1 << 128) - (1 << (128 - bits - network.prefixlen))
-    return mask, (high | int(network.network_address)) & mask
+    """Mask and value over 128 bits."""
+    address, prefix = mapped(network)
+    return (1 << 128) - (1 << (128 - prefix)), address
 
 
 def _flow_key(header: bytes) -> bytes:

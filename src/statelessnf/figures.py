@@ -1,0 +1,42 @@
+"""Engine statistics with the names that a reader wants: drop reasons by name, rules' hits, and sums over pipes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from statelessnf.function import Function
+
+Stats = dict[str, Any]
+DENIED = "denied"
+
+
+def added(parts: Iterable[Stats]) -> Stats:
+    """Sum of statistics of one shape: numbers, lists and tables of numbers. Latencies (quantiles) are left out."""
+    total: Stats = {}
+    for part in parts:
+        for name, value in part.items():
+            if not name.endswith("_us"):
+                total[name] = _sum(total[name], value) if name in total else value
+    return total
+
+
+def _sum(one: Any, other: Any) -> Any:
+    if isinstance(one, dict):
+        return {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}
+    if isinstance(one, list):
+        return [a + b for a, b in zip(one, other, strict=True)]
+    return one + other
+
+
+def drops(stats: Stats, function: type[Function]) -> dict[str, int]:
+    """Packets by drop reason, the function's own by their names; only reasons that occurred, most frequent first."""
+    named = dict(stats["drops"])
+    for reason, count in zip(function.drop_reasons, stats["function_drops"], strict=False):
+        named[reason] = named.get(reason, 0) + count
+    return {name: count for name, count in sorted(named.items(), key=lambda item: -item[1]) if count}
+
+
+def dropped(stats: Stats) -> int:
+    """All packets dropped."""
+    return int(sum(stats["drops"].values()) + sum(stats["function_drops"]))

@@ -1,0 +1,69 @@
+"""The engine's options, made from a deployment; the only place that knows their names (statelessnf/_engine.pyi)."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from statelessnf.config import Deployment
+from statelessnf.function import Function, table_arrays
+
+
+class StoreAccess(NamedTuple):
+    """How the engine reaches the store, and the secret that keys the deployment's shards."""
+
+    address: str  # as the engine takes it: a path, or HOST:PORT
+    user: str
+    password: str
+    database: int
+    secret: int
+
+
+class Tables(NamedTuple):
+    """A function's static state as the engine takes it."""
+
+    tables: list[tuple[bytes, int]]  # bytes and rows, in the order of `table_types`
+    rules: bytes | None  # rows for the classifier
+
+
+def tables_of(function: type[Function], settings: BaseModel) -> Tables:
+    """From the function's section of the deployment file. Raises FunctionError."""
+    arrays = table_arrays(function, settings)
+    rows = getattr(function, "rules", None)
+    rules = None if rows is None else rows(settings).tobytes()
+    return Tables([(array.tobytes(), len(array)) for array in arrays.values()], rules)
+
+
+def deployment_number(name: str) -> int:
+    """32 bits that keep deployments apart that share a store."""
+    return int.from_bytes(hashlib.blake2s(name.encode(), digest_size=4).digest(), "little")
+
+
+def pipe_options(deployment: Deployment, program: Path, store: StoreAccess | None) -> dict[str, Any]:
+    """Options that a single pipe and an instance share. `program` from `builder.build`; no store: the baseline."""
+    tables = tables_of(deployment.function_class, deployment.settings)
+    limits, stale = deployment.instance, deployment.store.stale_ms
+    options: dict[str, Any] = {
+        "program": str(program),
+        "tables": tables.tables,
+        "rules": tables.rules,
+        "mode": "baseline" if store is None else deployment.store.cache,
+        "deployment": deployment_number(deployment.name),
+        "secret": secrets.randbits(64) if store is None else store.secret,
+        "limits": {
+            "packets": limits.packets,
+            "flows": limits.cache_flows,
+            "flights": limits.flights,
+            "queue": limits.max_queue,
+            "new_flows_per_s": limits.new_flows_per_s,
+            "stale_ms": stale,
+        },
+    }
+    if store is not None:
+        fields = {name: value for name, value in store._asdict().items() if name != "secret"}
+        options["store"] = {**fields, "stale_ms": stale}
+    return options
