@@ -40,8 +40,11 @@ RequestBatch* RequestQueue::pop() {
   return batch;
 }
 
-ValkeyClient::ValkeyClient(const ValkeyOptions& options, Stats& stats) : options_(options), stats_(stats) {
-  if (options_.request_timeout_us == 0) options_.request_timeout_us = options_.stale_limit_us;
+ValkeyClient::ValkeyClient(const ValkeyOptions& options, Stats& stats)
+    : options_(options), stats_(stats), ping_us_(std::max(options.stale_limit_us / 4, least_ping_us)) {
+  if (options_.request_timeout_us == 0) {
+    options_.request_timeout_us = std::max(options_.stale_limit_us, least_timeout_us);
+  }
 }
 
 RequestBatch* ValkeyClient::fresh_batch(RequestBatch::Purpose purpose) {
@@ -164,7 +167,7 @@ void ValkeyClient::poll(std::uint64_t now, StoreEvents& events) {
     if (flying_ >= allowed) break;
     launch(waiting_.pop(), now);
   }
-  if (now - last_sent_ >= options_.stale_limit_us / 4 || clock_.due(now)) send_time(now);
+  if (now - last_sent_ >= ping_us_ || clock_.due(now)) send_time(now);
 }
 
 void ValkeyClient::send_time(std::uint64_t now) {

@@ -27,7 +27,7 @@ struct ValkeyOptions {
   std::uint32_t database = 0;
   bool tracked = true;
   std::uint64_t stale_limit_us = 2'000'000;
-  std::uint64_t request_timeout_us = 0;  // 0: stale_limit_us
+  std::uint64_t request_timeout_us = 0;  // 0: stale_limit_us, but half a second at least
 };
 
 // Offset of the store's clock from ours. Keeps the sample with the least error: half its round trip, plus what two
@@ -111,6 +111,7 @@ class ValkeyClient {
  private:
   enum class State : std::uint8_t { down, handshake, up };
   static constexpr std::size_t receive_bytes = 64 << 10;
+  static constexpr std::uint64_t least_timeout_us = 500'000, least_ping_us = 25'000;  // for a stale_limit near 0
 
   RequestBatch* fresh_batch(RequestBatch::Purpose purpose);
   RequestBatch& gathering();
@@ -143,6 +144,7 @@ class ValkeyClient {
   std::vector<RequestBatch*> spare_;
   RequestQueue waiting_, in_flight_;
   unsigned flying_ = 0;  // batches of requests in flight
+  std::uint64_t ping_us_;
   std::uint64_t outstanding_ = 0, last_sent_ = 0, trusted_until_ = 0;
   std::uint32_t handshake_replies_ = 0;
   ClockOffset clock_;

@@ -85,10 +85,7 @@ void Descriptor::reset(int fd) {
 }
 
 ValkeyStore::ValkeyStore(const ValkeyOptions& options, Stats& stats)
-    : address_(options.address),
-      connect_timeout_us_(options.stale_limit_us),
-      client_(options, stats),
-      random_(std::random_device{}() | 1u) {}
+    : address_(options.address), client_(options, stats), random_(std::random_device{}() | 1u) {}
 
 void ValkeyStore::poll(std::uint64_t now, StoreEvents& events) {
   if (!socket_.open() && now >= retry_at_) open(now);
@@ -112,7 +109,7 @@ void ValkeyStore::open(std::uint64_t now) {
   const int result = ::connect(socket_.get(), to, address_.size);
   if (result != 0 && errno != EINPROGRESS) return close(now, message("cannot connect", errno));
   connecting_ = true;
-  connect_until_ = now + connect_timeout_us_;
+  connect_until_ = now + connect_timeout_us;
 }
 
 void ValkeyStore::finish_connecting(std::uint64_t now) {

@@ -51,6 +51,7 @@ class ValkeyStore final : public Store {
 
  private:
   static constexpr std::uint64_t first_pause_us = 10'000, longest_pause_us = 500'000;
+  static constexpr std::uint64_t connect_timeout_us = 1'000'000;
   static constexpr unsigned most_receives = 16;  // in one poll, so that a store cannot hold the pipe
 
   void open(std::uint64_t now);
@@ -61,7 +62,6 @@ class ValkeyStore final : public Store {
   std::uint64_t jittered(std::uint64_t pause);
 
   SocketAddress address_;
-  std::uint64_t connect_timeout_us_;
   ValkeyClient client_;
   Descriptor socket_;
   bool connecting_ = false;

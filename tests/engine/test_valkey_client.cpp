@@ -282,6 +282,21 @@ TEST_CASE("valkey client: silence becomes a ping, no answer becomes a loss") {
   CHECK(session.events.take() == "r1=unknown");
 }
 
+TEST_CASE("valkey client: no staleness allowed is no reason to hurry") {
+  Session session;
+  session.options.stale_limit_us = 0;
+  session.client = std::make_unique<ValkeyClient>(session.options, session.stats);
+  session.up();
+  session.now += 24'999;
+  CHECK(session.poll() == "");
+  session.read(1, "k");
+  session.poll();
+  session.now += 400'000;
+  session.poll();
+  CHECK(session.client->alive());
+  CHECK(session.client->trusted_until() <= session.now);
+}
+
 TEST_CASE("valkey client: the clock keeps the sample of the shortest round trip until drift outweighs it") {
   ClockOffset clock;
   clock.sample(1000, 1100, 5050);
