@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from statelessnf.errors import LabError
-from statelessnf.lab import downloads as downloads_module
 from statelessnf.lab.downloads import Ended, start_downloads
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.spread import Nftables
@@ -44,7 +43,8 @@ def plain_wires(topology: Topology) -> Iterator[None]:
 
 
 def run_downloads(topology: Topology, files: list[WebFile], count: int, folder: Path) -> list[Ended]:
-    with closing(start_downloads(topology.clients, topology.server_address, files, count, folder / "log")) as downloads:
+    clients, server = topology.clients, topology.server_address
+    with closing(start_downloads(clients, server, files, count, 1.0, folder / "log")) as downloads:
         while not downloads.finished:
             list(downloads.read())
         return downloads.ended
@@ -73,8 +73,7 @@ def test_downloads_name_what_went_wrong(lab: Lab, topology: Topology) -> None:
     assert outcomes == {0: "ok", 1: "checksum", 2: "short", 3: "refused"}
 
 
-def test_silent_and_refused_downloads(lab: Lab, topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads_module, "TIMEOUT", 1.0)
+def test_silent_and_refused_downloads(lab: Lab, topology: Topology) -> None:
     files = make_files(lab.folder / "files", 1000, 1)
     with plain_wires(topology):
         assert [end.outcome for end in run_downloads(topology, files, 2, lab.folder)] == ["refused", "refused"]
@@ -84,11 +83,10 @@ def test_silent_and_refused_downloads(lab: Lab, topology: Topology, monkeypatch:
         assert time.monotonic() - began < 5.0
 
 
-def test_downloads_that_stall_in_the_middle(lab: Lab, topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads_module, "TIMEOUT", 1.0)
+def test_downloads_that_stall_in_the_middle(lab: Lab, topology: Topology) -> None:
     files = make_files(lab.folder / "files", 200_000_000, 1)
     with plain_wires(topology), web_server(topology.server, topology.server_address, lab.folder):
-        downloads = start_downloads(topology.clients, topology.server_address, files, 3, lab.folder / "log")
+        downloads = start_downloads(topology.clients, topology.server_address, files, 3, 1.0, lab.folder / "log")
         with closing(downloads):
             while not downloads.finished:
                 if any(progress.bytes > 0 for progress in downloads.read()):

@@ -7,7 +7,6 @@ instances does not even get established.
 """
 
 import json as json_format
-import os
 import select
 import time
 from collections.abc import Callable, Sequence
@@ -15,10 +14,10 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from statelessnf.errors import LabError
-from statelessnf.lab.downloads import TIMEOUT, Downloads, Progress, start_downloads
+from statelessnf.lab.downloads import Downloads, Progress, start_downloads
 from statelessnf.lab.instances import Instance, run_command, write_deployment
 from statelessnf.lab.lifetime import Lab
-from statelessnf.lab.picture import draw
+from statelessnf.lab.picture import PictureFile, draw
 from statelessnf.lab.result import Result, Sample
 from statelessnf.lab.spread import Spread
 from statelessnf.lab.topology import Topology
@@ -27,7 +26,8 @@ from statelessnf.lab.web import answers, make_files, web_server
 
 INSTANCES = 2
 VICTIM = 0
-QUICK_FILES, QUICK_SIZE = 20, 2_000_000
+TIMEOUT = 20.0
+QUICK_FILES, QUICK_SIZE, QUICK_TIMEOUT = 20, 2_000_000, 5.0
 READY_SECONDS = 30.0
 
 
@@ -39,39 +39,39 @@ def run_demo(baseline: bool, files: int, size: int, quick: bool, json: bool, out
     """
     if quick:
         files, size = QUICK_FILES, QUICK_SIZE
-    with open_view(json) as view, ExitStack() as stack:
-        result = Demo(stack, view, baseline, files, size).run()
-    _write_picture(result, output)
+    result = Result(baseline, files, size, QUICK_TIMEOUT if quick else TIMEOUT, VICTIM)
+    with PictureFile(output) as picture:
+        with open_view(json) as view, ExitStack() as stack:
+            Demo(stack, view, result).run()
+        picture.write(draw(result))
     print(json_format.dumps(result.document()) if json else "\n".join(["", *result.summary(), f"picture     {output}"]))
-    return 0 if result.shown else 1
+    return 0 if result.shows() else 1
 
 
 class Demo:
     """One run: everything that it starts is on `stack` and gone when that closes."""
 
-    def __init__(self, stack: ExitStack, view: View, baseline: bool, files: int, size: int) -> None:
-        self._stack, self._view = stack, view
-        self._result = Result(baseline, files, size, VICTIM)
-        self._spread: Spread = "flow" if baseline else "packet"
+    def __init__(self, stack: ExitStack, view: View, result: Result) -> None:
+        self._stack, self._view, self._result = stack, view, result
+        self._spread: Spread = "flow" if result.baseline else "packet"
         self._lab = stack.enter_context(Lab())
         view.say(f"network: clients, switch, {INSTANCES} instances, web server, in namespaces {self._lab.name}-*")
         self._topology = stack.enter_context(Topology(self._lab, INSTANCES))
-        self._files = make_files(self._lab.folder / "files", size, files)
+        self._files = make_files(self._lab.folder / "files", result.size, result.files)
         server = self._topology.server_address
         stack.enter_context(web_server(self._topology.server, server, self._lab.folder))
         self._instances = self._start_instances(run_command)
 
-    def run(self) -> Result:
-        """Start the downloads, kill in the middle, and watch until the last download has ended."""
+    def run(self) -> None:
+        """Start the downloads, kill in the middle, and watch until the last one has ended; fills the result."""
         for instance in self._instances:
             self._wait_ready(instance)
         self._topology.steer(self._spread, range(INSTANCES))
-        how = "by flow" if self._result.baseline else "packet by packet"
-        size = self._result.size / 1e6
-        self._view.say(f"{self._result.files} downloads of {size:g} MB, spread {how}; time-out {TIMEOUT:g} s")
+        result, how = self._result, "by flow" if self._result.baseline else "packet by packet"
+        what = f"{result.files} downloads of {result.size / 1e6:g} MB"
+        self._view.say(f"{what}, spread {how}; a client gives up after {result.timeout:g} s without a byte")
         with closing(self._start_downloads()) as downloads:
             self._watch(downloads)
-        return self._result
 
     def _start_instances(self, command: Callable[[Path], Sequence[str]]) -> list[Instance]:
         store = "memory" if self._result.baseline else "embedded"
@@ -98,9 +98,9 @@ class Demo:
         self._before = [traffic.returned_packets for traffic in self._topology.traffic()]
         self._operations = self._store_operations()
         self._began = time.monotonic()
-        topology = self._topology
+        clients, server = self._topology.clients, self._topology.server_address
         log = self._lab.folder / "downloads.log"
-        return start_downloads(topology.clients, topology.server_address, self._files, self._result.files, log)
+        return start_downloads(clients, server, self._files, self._result.files, self._result.timeout, log)
 
     def _watch(self, downloads: Downloads) -> None:
         poll = select.poll()
@@ -158,15 +158,3 @@ class Demo:
 
     def _now(self) -> float:
         return time.monotonic() - self._began
-
-
-def _write_picture(result: Result, output: Path) -> None:
-    """The whole picture or none under its name. Raises LabError where it cannot be written."""
-    unfinished = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        draw(result, unfinished)
-        unfinished.replace(output)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise LabError(f"cannot write the picture: {error.strerror}", str(output), "choose another --output") from error

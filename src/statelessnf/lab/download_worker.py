@@ -76,10 +76,6 @@ class Download:
         self.last_byte = now
         return self._body(buffer[:size])
 
-    def give_up(self) -> None:
-        """No byte came for too long."""
-        self.outcome = "timeout"
-
     def _body(self, content: memoryview) -> int:
         if self._header is not None:
             head, blank_line, _ = (self._header + bytes(content)).partition(b"\r\n\r\n")
@@ -166,10 +162,14 @@ class Worker:
             self._close(download, now)
 
     def _end_silent(self, now: float) -> None:
+        """End downloads without a byte for too long; what waits below the low-water mark is read first."""
         limit = now - self._order["timeout"]
         for download in [download for download in self._running if download.last_byte < limit]:
-            download.give_up()
-            self._close(download, now)
+            self._bytes += download.take(self._buffer, now)
+            if download.last_byte < limit and download.outcome is None:
+                download.outcome = "timeout"
+            if download.outcome is not None:
+                self._close(download, now)
 
     def _close(self, download: Download, now: float) -> None:
         self._selector.unregister(download.socket)

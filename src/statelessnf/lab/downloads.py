@@ -14,7 +14,6 @@ from statelessnf.lab.namespaces import Namespace, stop
 from statelessnf.lab.web import PORT, WebFile
 
 PARALLEL = 100
-TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Ended:
 
 @dataclass
 class Downloads:
-    """The running downloads, PARALLEL at a time; one without a byte for TIMEOUT seconds counts as broken."""
+    """The running downloads, PARALLEL at a time; each counts as broken after its time-out without a byte."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -81,10 +80,15 @@ class Downloads:
         self.process.stdout.close()
 
 
-def start_downloads(clients: Namespace, server: IPv4Address, files: list[WebFile], count: int, log: Path) -> Downloads:
-    """Start `count` downloads, of the files in turn, from the clients' namespace; the worker's errors go to `log`."""
+def start_downloads(
+    clients: Namespace, server: IPv4Address, files: list[WebFile], count: int, timeout: float, log: Path
+) -> Downloads:
+    """Start `count` downloads, of the files in turn, from the clients' namespace.
+
+    One without a byte for `timeout` seconds counts as broken; the worker's own errors go to the file `log`.
+    """
     chosen = [files[i % len(files)] for i in range(count)]
-    order = {"address": str(server), "port": PORT, "parallel": PARALLEL, "timeout": TIMEOUT}
+    order = {"address": str(server), "port": PORT, "parallel": PARALLEL, "timeout": timeout}
     command = [sys.executable, "-m", "statelessnf.lab.download_worker"]
     with log.open("wb") as errors:
         process = clients.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)

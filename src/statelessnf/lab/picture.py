@@ -1,15 +1,55 @@
 """The demo's picture: goodput over time and packets per instance, the kill marked."""
 
-from collections.abc import Sequence
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
+from statelessnf.errors import LabError
 from statelessnf.lab.result import Result, Sample
 
 
-def draw(result: Result, path: Path) -> None:
-    """Write the PNG at `path`. Raises OSError where that is not possible."""
+class PictureFile:
+    """A file whose place is tried when the block begins, and which has its name only once it is complete.
+
+    Raises LabError when it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._unfinished = path, path.with_name(f".{path.name}.{os.getpid()}")
+
+    def __enter__(self) -> Self:
+        with self._explained():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._unfinished.touch()
+        return self
+
+    def write(self, content: bytes) -> None:
+        """The whole content."""
+        with self._explained():
+            self._unfinished.write_bytes(content)
+            self._unfinished.replace(self._path)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._unfinished.unlink(missing_ok=True)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            what = f"cannot write the picture: {error.strerror}"
+            raise LabError(what, str(self._path), "choose another --output") from error
+
+
+def draw(result: Result) -> bytes:
+    """The picture as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -22,7 +62,9 @@ def draw(result: Result, path: Path) -> None:
         _mark_kill(axes, result)
         axes.grid(alpha=0.3)
         axes.set_ylim(bottom=0)
-    figure.savefig(path, format="png", dpi=120)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=120)
+    return png.getvalue()
 
 
 def _draw_goodput(axes: Any, result: Result) -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from statelessnf.lab.downloads import TIMEOUT, Ended
+from statelessnf.lab.downloads import Ended
 
 BLACKOUT_WINDOW = 2.0
 
@@ -29,11 +29,15 @@ class Sample:
 
 @dataclass
 class Result:
-    """One run. Times in seconds since the first request; None where the run did not get so far."""
+    """One run: `files` downloads of `size` bytes; a client gives up after `timeout` seconds without a byte.
+
+    Times in seconds since the first request; None where the run did not get so far.
+    """
 
     baseline: bool
     files: int
     size: int
+    timeout: float
     killed_instance: int
     samples: list[Sample] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
@@ -59,8 +63,7 @@ class Result:
         end = self.killed_at + BLACKOUT_WINDOW
         return max((s.pause for s in self.samples if self.killed_at <= s.time <= end + s.pause), default=None)
 
-    @property
-    def shown(self) -> bool:
+    def shows(self) -> bool:
         """Whether the run has shown what it is for: an instance was killed in the middle, both had carried traffic, and
         then all downloads completed; with `baseline`, none had broken before and some did after."""
         if self.killed_at is None or self.steered_at is None or not all(self._packets_at_kill()):
@@ -77,8 +80,8 @@ class Result:
 
     def document(self) -> dict[str, Any]:
         """Everything for JSON: the figures of the summary and all samples."""
-        figures = ("completed", "outcomes", "blackout", "shown")
-        return {**asdict(self), **{name: getattr(self, name) for name in figures}, "timeout": TIMEOUT}
+        figures = {"completed": self.completed, "outcomes": self.outcomes, "blackout": self.blackout}
+        return {**asdict(self), **figures, "shown": self.shows()}
 
     def _packets_at_kill(self) -> tuple[int, ...]:
         before = [s.packets for s in self.samples if self.killed_at is not None and s.time <= self.killed_at]
@@ -91,7 +94,7 @@ class Result:
         return [
             f"downloads   {self.completed} of {self.files} complete, checksums verified ({self.size / 1e6:g} MB each)",
             f"broken      {self.files - self.completed}{f' ({broken})' if broken else ''}; "
-            f"a client gives up after {TIMEOUT:g} s without a byte",
+            f"a client gives up after {self.timeout:g} s without a byte",
             f"time        {last.time:.1f} s, {rate:.0f} Mbit/s on average",
         ]
 
@@ -112,8 +115,8 @@ class Result:
         return [f"packets     {packets}", f"store       {last.reads} reads, {last.commits} commits"]
 
     def _conclusion(self) -> str:
-        if self.baseline and self.shown:
+        if self.baseline and self.shows():
             return "With state in the instances' own memory, the dead instance's downloads died with it."
-        if self.shown:
+        if self.shows():
             return "No download broke: no instance held any state."
         return "This run did not show what it should."
