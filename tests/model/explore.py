@@ -1,0 +1,152 @@
+"""The search: every interleaving of a scenario, breadth first, so that what it finds is a shortest counterexample.
+
+States are kept whole (no hash compaction), so "none found" means none. Symmetry: the two instances start alike, so the
+first packet comes to instance 0 and faults strike only after it; equal packets arrive in the order of their numbers. A
+fault strikes only who has something to lose (else the run is one in which that instance gets no more packets), and
+neither fault nor tick comes after the last packet has met its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .instance import Engine
+from .invariants import broken
+from .scenarios import Scenario
+from .world import OUTSIDE, Moment, Violation, World, forget, settled
+
+
+class Event(NamedTuple):
+    """What happens next. `who`: instance, or which of several; `packet`: of an arrival."""
+
+    what: str
+    who: int = 0
+    packet: int = 0
+
+    def told(self, scenario: Scenario) -> str:
+        """For people."""
+        if self.what == "arrive":
+            kind, number = scenario.packets[self.packet]
+            return f"packet {self.packet} ({kind} {number}) arrives at {'AB'[self.who]}"
+        if self.what in ("tick", "expire", "late"):
+            return {"tick": "a tick", "expire": "the store drops an expired record", "late": "a late write lands"}[self.what]
+        return f"{'AB'[self.who]}: {self.what}"
+
+
+class Finding(NamedTuple):
+    """Result of a search. `violation` None: none in any of the `states`."""
+
+    states: int
+    violation: Violation | None
+    path: tuple[Event, ...]
+
+    def told(self, scenario: Scenario) -> str:
+        """The counterexample, one event a line."""
+        return "\n".join([*(f"  {i}. {e.told(scenario)}" for i, e in enumerate(self.path, 1)), f"  => {self.violation}"])
+
+
+def explore(scenario: Scenario) -> Finding:
+    """Search everything, or until the first violation."""
+    first = scenario.first()
+    came: dict[Moment, tuple[Moment, Event] | None] = {first: None}
+    frontier = [first]
+    while frontier:
+        following = []
+        for moment in frontier:
+            for event in events(scenario, moment):
+                world = World(scenario, moment)
+                apply(world, event)
+                after = world.freeze()
+                found = world.violations + broken(scenario, after, world.judged)
+                if found:
+                    return Finding(len(came), found[0], (*path(came, moment), event))
+                if settled(after):
+                    after = forget(after)
+                if after not in came:
+                    came[after] = (moment, event)
+                    following.append(after)
+        frontier = following
+    return Finding(len(came), None, ())
+
+
+def path(came: dict[Moment, tuple[Moment, Event] | None], moment: Moment) -> tuple[Event, ...]:
+    """The events that led to `moment`."""
+    steps = []
+    while (step := came[moment]) is not None:
+        moment, event = step
+        steps.append(event)
+    return tuple(reversed(steps))
+
+
+def events(scenario: Scenario, moment: Moment) -> Iterator[Event]:
+    """All that can happen now."""
+    yield from arrivals(scenario, moment)
+    for who, i in enumerate(moment.instances):
+        if i.requests:
+            yield Event("the store serves a request", who)
+        if i.replies:
+            yield Event("takes a reply or push", who)
+        if i.cut and i.alive:
+            yield Event("notices the lost connection", who)
+    for index in range(len(moment.zombies)):
+        yield Event("late", index)
+    for key, record in enumerate(moment.store.records):
+        if record is not None and record.deadline <= moment.clock:
+            yield Event("expire", key)
+    if not settled(moment):
+        if moment.clock < scenario.ticks:
+            yield Event("tick")
+        yield from faults(moment)
+
+
+def arrivals(scenario: Scenario, moment: Moment) -> Iterator[Event]:
+    """Packets that may come, and where."""
+    nothing_yet = all(t.where == OUTSIDE for t in moment.packets)
+    for p, trace in enumerate(moment.packets):
+        earlier = scenario.packets[:p]
+        twin = any(q == scenario.packets[p] and moment.packets[n].where == OUTSIDE for n, q in enumerate(earlier))
+        early = scenario.in_order and any(t.where == OUTSIDE for t in moment.packets[:p])
+        if trace.where == OUTSIDE and not twin and not early:
+            for who, instance in enumerate(moment.instances[: 1 if nothing_yet else 2]):
+                if instance.alive:
+                    yield Event("arrive", who, p)
+
+
+def faults(moment: Moment) -> Iterator[Event]:
+    """Crash and lost connection, once something has come."""
+    if all(t.where == OUTSIDE for t in moment.packets):
+        return
+    for who, i in enumerate(moment.instances):
+        busy = i.requests or i.replies or any(i.flights)
+        if i.alive and moment.crashes and busy:
+            yield Event("is killed", who)
+        if i.alive and moment.cuts and not i.cut and (busy or any(i.cache)):
+            yield Event("loses its connection", who)
+
+
+def apply(world: World, event: Event) -> None:
+    """Let one event happen."""
+    match event.what:
+        case "arrive":
+            Engine(world, event.who).arrive(event.packet)
+        case "the store serves a request":
+            world.serve(event.who)
+        case "takes a reply or push":
+            Engine(world, event.who).deliver()
+        case "notices the lost connection":
+            Engine(world, event.who).reconnect()
+        case "late":
+            world.serve_zombie(event.who)
+        case "expire":
+            world.expire(event.who)
+        case "tick":
+            world.tick()
+        case "is killed":
+            world.crashes -= 1
+            world.crash(event.who)
+        case "loses its connection":
+            world.cuts -= 1
+            world.abandon(event.who)
+            if not world.scenario.half_open:
+                Engine(world, event.who).reconnect()

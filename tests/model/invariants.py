@@ -1,0 +1,156 @@
+"""The invariants (a) to (e) of the protocol, executable.
+
+(a) `Baseline.explains`: some order of a flow's processed packets, in which each comes after those that had left when it arrived
+and after those ahead of it in its pipe, makes one baseline instance give the same verdicts, rewriting and releases. A
+FORWARD that changed nothing need only follow what had left more than `stale_limit` before. A packet still in flight, or
+lost with its instance, may have had its effect or not; one whose commit's fate was unknown may have had it twice.
+(b) `ghost_lost`: no commit replaces a live record that it was not computed from. (c) `shared`: no outer port has two
+flows. (d) is judged by `World.release`. (e) `unaccounted`: a quiet world holds no packet, and what a record lists as
+parked is in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+from .functions import FORWARD, Outcome
+from .scenarios import Scenario
+from .store import State
+from .world import DROPPED, INSIDE, LEFT, LOST, PARKED, Moment, Trace, Violation
+
+JUDGED = (LEFT, DROPPED, PARKED)
+Table = frozenset[tuple[int, State, int]]  # key, state, deadline
+
+
+def broken(scenario: Scenario, moment: Moment, judged: bool) -> list[Violation]:
+    """What this moment violates. `judged`: a packet got its outcome in the step that led here."""
+    found = []
+    if judged and not all_explained(scenario, moment):
+        found.append("(a) no order of the packets explains their verdicts")
+    if moment.store.ghost_lost is not None:
+        found.append(f"(b) commit {moment.store.ghost_lost} was overwritten unseen")
+    if shared(scenario, moment):
+        found.append("(c) two live flows share an outer port")
+    return found + (unaccounted(scenario, moment) if quiet(moment) else [])
+
+
+def all_explained(scenario: Scenario, moment: Moment) -> bool:
+    """(a). Packets are judged together: a NAT's flows share its ports."""
+    return Baseline.explains(scenario._replace(off=frozenset()), moment.packets, moment.clock)
+
+
+class Baseline:
+    """Searches the order in which one instance with records in its own memory gives the verdicts that were seen."""
+
+    def __init__(self, scenario: Scenario, traces: tuple[Trace, ...], clock: int) -> None:
+        self.scenario, self.traces, self.clock = scenario, traces, clock
+        self.required = frozenset(p for p, t in enumerate(traces) if t.where in JUDGED)
+        ghosts = frozenset(p for p, t in enumerate(traces) if t.where in (INSIDE, LOST))
+        self.processed = self.required | ghosts
+        self.twice = tuple(p for p, t in enumerate(traces) if t.twice)
+
+    @staticmethod
+    @cache
+    def explains(scenario: Scenario, traces: tuple[Trace, ...], clock: int) -> bool:
+        """Is there such an order?"""
+        start = scenario.start
+        table: Table = frozenset() if start is None else frozenset({(0, start.state, start.deadline)})
+        baseline = Baseline(scenario, traces, clock)
+        return baseline.order(frozenset(), baseline.twice, table)
+
+    def order(self, placed: frozenset[int], twice: tuple[int, ...], table: Table) -> bool:
+        """Can the packets not yet `placed` follow, where `table` is what the baseline holds?"""
+        if placed >= self.required:
+            return True
+        for p in sorted(self.processed - placed):
+            if self.ready(p, placed):
+                for outcome, after in self.steps(p, table):
+                    if self.agrees(p, outcome) and self.order(placed | {p}, twice, after):
+                        return True
+        for p in twice:
+            rest = tuple(q for q in twice if q != p)
+            if any(self.order(placed, rest, after) for _, after in self.steps(p, table)):
+                return True
+        return False
+
+    def ready(self, p: int, placed: frozenset[int]) -> bool:
+        """Have all come that must come before, and none that must come after?"""
+        trace, flow = self.traces[p], self.scenario.flow
+        lags = trace.outcome is not None and trace.outcome.verdict == FORWARD and not trace.changed
+        before = trace.long_seen if lags else trace.seen
+        ahead = (q for q in trace.ahead if q in self.required and flow(q) == flow(p))
+        overtaken = any(p in self.traces[q].ahead and flow(q) == flow(p) for q in placed)
+        return not overtaken and placed.issuperset(before) and placed.issuperset(ahead)
+
+    def agrees(self, p: int, outcome: Outcome) -> bool:
+        """The same verdict, rewriting and releases; of a packet without an outcome nothing is known."""
+        seen = self.traces[p].outcome
+        return seen is None or seen._replace(state=None) == outcome._replace(state=None)
+
+    def steps(self, p: int, table: Table) -> Iterator[tuple[Outcome, Table]]:
+        """What the baseline may do with packet `p`, at any moment between its arrival and its leaving."""
+        trace = self.traces[p]
+        for now in range(trace.arrived, (self.clock if trace.outcome is None else trace.left) + 1):
+            yield from self.process(p, now, {key: (state, end) for key, state, end in table if end > now})
+
+    def process(self, p: int, now: int, live: dict[int, tuple[State, int]]) -> Iterator[tuple[Outcome, Table]]:
+        """One packet. A refresh is due at a jittered part of the lifetime, so it may happen, and near the end it must."""
+        function, packet = self.scenario.function, self.scenario.packets[p]
+        key, attempt = function.key(packet), 0
+        state, end = live.get(key, (None, 0))
+        outcome = function.process(packet, state, attempt)
+        partner = function.partner(key, outcome.state)
+        while outcome.state != state and partner is not None and partner[0] in live:
+            attempt += 1
+            outcome = function.process(packet, state, attempt)
+            partner = function.partner(key, outcome.state)
+        fresh = now + function.lifetime(outcome.state)
+        if outcome.state == state:
+            refreshable = state is not None and outcome.verdict == FORWARD and fresh > end
+            if not (refreshable and self.scenario.refreshes and end - now <= 1):
+                yield outcome, table_of(live)
+            if refreshable:
+                yield outcome, table_of({**live, key: (state, fresh)})
+            return
+        changed = {**live, key: (outcome.state, fresh)}
+        if partner is not None:
+            changed[partner[0]] = (partner[1], fresh)
+        yield outcome, table_of(changed)
+
+
+def table_of(live: dict[int, tuple[State, int]]) -> Table:
+    """Hashable form."""
+    return frozenset((key, state, end) for key, (state, end) in live.items())
+
+
+def shared(scenario: Scenario, moment: Moment) -> bool:
+    """(c): two inner records with the same port, or packets of two flows that left with it."""
+    ports: dict[object, set[int]] = {}
+    for key, record in enumerate(moment.store.records):
+        if record is not None and isinstance(record.state, tuple) and record.state[0] == "port":
+            ports.setdefault(record.state[1], set()).add(key)
+    for packet, trace in zip(scenario.packets, moment.packets, strict=True):
+        if packet.kind == "out" and trace.where == LEFT and trace.outcome is not None:
+            ports.setdefault(trace.outcome.rewrite, set()).add(packet.number)
+    return any(len(flows) > 1 for flows in ports.values())
+
+
+def quiet(moment: Moment) -> bool:
+    """Nothing is under way at any living instance, nor in a dead connection."""
+    return not moment.zombies and not any(i.requests or i.replies or i.cut for i in moment.instances if i.alive)
+
+
+def unaccounted(scenario: Scenario, moment: Moment) -> list[Violation]:
+    """(e)."""
+    found = [f"(e) packet {p} is held for ever" for p, t in enumerate(moment.packets) if t.where == INSIDE]
+    listed = set()
+    for record in moment.store.records:
+        if record is not None and isinstance(record.state, tuple) and record.state[0] == "next":
+            listed = set(record.state[2]) if isinstance(record.state[2], frozenset) else set()
+    found += [f"(e) frame {n} is listed but lost" for n in sorted(listed - moment.store.frames)]
+    killed = any(not i.alive for i in moment.instances)
+    for p, t in enumerate(moment.packets):
+        if t.where == PARKED and scenario.packets[p].number not in listed and not killed:
+            found.append(f"(e) packet {p} is parked and no record lists it")
+    return found
