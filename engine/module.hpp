@@ -22,8 +22,8 @@ struct BuildOptions {
   ValkeyOptions store;
   unsigned frames = 4096, frame_size = 9728;
   // An instance's own.
-  std::string inside, outside, file_prefix = "snf";
-  unsigned pipes = 1, threads = 1, memory_mb = 128, mtu = 1500;
+  std::string inside, outside;
+  unsigned pipes = 1, threads = 1;
 };
 
 // Throws nanobind::value_error naming the key.

@@ -1,7 +1,6 @@
 // Options from Python dictionaries: each key is taken once, checked by type, and a key that nobody takes is an error.
 #include <nanobind/stl/string.h>
 
-#include <chrono>
 #include <random>
 #include <set>
 
@@ -126,9 +125,6 @@ BuildOptions read_options(const nb::dict& dict) {
   options.take("frame_size", built.frame_size);
   options.take("pipes", built.pipes);
   options.take("threads", built.threads);
-  options.take("memory_mb", built.memory_mb);
-  options.take("mtu", built.mtu);
-  options.take("file_prefix", built.file_prefix);
   built.pipe.mode = mode_named(mode, options);
   nb::object part = options.object("limits");
   if (!part.is_none()) read_limits(nb::cast<nb::dict>(part), built.pipe.limits);

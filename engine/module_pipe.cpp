@@ -1,23 +1,19 @@
 // statelessnf._engine.Pipe: one pipe on a memory port, driven step by step from Python.
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
-#include <chrono>
 #include <optional>
 
 #include "link_store.hpp"
 #include "memory_port.hpp"
 #include "module.hpp"
+#include "worker.hpp"
 
 namespace nb = nanobind;
 
 namespace snf {
 
 namespace {
-
-std::uint64_t monotonic_ns() {
-  using std::chrono::duration_cast, std::chrono::nanoseconds, std::chrono::steady_clock;
-  return static_cast<std::uint64_t>(duration_cast<nanoseconds>(steady_clock::now().time_since_epoch()).count());
-}
 
 class SteppedPipe {
  public:
@@ -49,10 +45,7 @@ class SteppedPipe {
   nb::list events() { return events_list(pipe_->outlet().take_events()); }
   nb::dict stats() const {
     const Stats* one[] = {stats_.get()};
-    nb::dict result = stats_dict(one);
-    result["records"] = pipe_->records();
-    result["in_flight"] = pipe_->in_flight();
-    return result;
+    return stats_dict(one);
   }
   bool idle() const { return pipe_->idle() && port_.waiting() == 0; }
   std::size_t waiting() const { return port_.waiting(); }

@@ -67,6 +67,13 @@ nb::dict stats_dict(std::span<const Stats* const> pipes) {
   result["forwarded"] = counted(pipes, 2, &Stats::forwarded);
   result["forwarded_bytes"] = counted(pipes, 2, &Stats::forwarded_bytes);
   result["function_drops"] = counted(pipes, function_drop_count, &Stats::function_drops);
+  std::uint64_t records = 0, in_flight = 0;
+  for (const Stats* stats : pipes) {
+    records += stats->records.get();
+    in_flight += stats->in_flight.get();
+  }
+  result["records"] = records;
+  result["in_flight"] = in_flight;
   nb::dict drops, counters;
   for (std::size_t i = 0; i < drop_count; ++i) {
     drops[nb::str(name_of(static_cast<Drop>(i)).data())] = sum(pipes, [&](const Stats& s) -> auto& { return s.drops[i]; });

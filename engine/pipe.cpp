@@ -24,6 +24,7 @@ Pipe::Pipe(const PipeOptions& options, Port& port, const Keys& keys, std::unique
       program_(std::move(program)),
       tables_(std::move(tables)),
       stats_(stats),
+      clock_(options.clock),
       pool_(options.limits.packets),
       outlet_(port, pool_, stats, options.events, options.captured),
       flights_(options.mode, options.limits, *program_, keys, store_.get(), pool_, outlet_, stats, options.nonce),
@@ -101,6 +102,12 @@ void Pipe::enter_learned() {
   }
 }
 
+void Pipe::publish() {
+  stats_.records.set(flights_.records());
+  stats_.in_flight.set(flights_.in_flight());
+  stats_.available.set(store_ == nullptr || store_->available());
+}
+
 unsigned Pipe::step(std::uint64_t now_ns) {
   take_tables();
   moment_ = moment(now_ns);
@@ -124,7 +131,8 @@ unsigned Pipe::step(std::uint64_t now_ns) {
   for (unsigned i = 0; i < count; ++i) flights_.enter(arrivals_[i].packet, arrivals_[i].key, arrivals_[i].hash);
   flights_.finish();
   enter_learned();
-  outlet_.flush(now_ns);
+  publish();
+  outlet_.flush(clock_ != nullptr ? clock_() : now_ns);
   return received;
 }
 

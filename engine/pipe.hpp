@@ -19,6 +19,7 @@ struct PipeOptions {
   std::uint64_t nonce = 0;          // unlike any other pipe's, lower half zero
   std::uint32_t events = 16'384;    // kept until they are taken
   std::uint32_t captured = 0;       // dropped frames kept until they are taken
+  std::uint64_t (*clock)() = nullptr;  // ns, monotonic: read again when packets leave; null: a step takes no time
 };
 
 class Pipe {
@@ -43,8 +44,6 @@ class Pipe {
 
   Store* store() { return store_.get(); }
   Outlet& outlet() { return outlet_; }
-  std::uint32_t records() const { return flights_.records(); }
-  std::uint32_t in_flight() const { return flights_.in_flight(); }
 
  private:
   struct Arrival {
@@ -54,6 +53,7 @@ class Pipe {
   };
   Moment moment(std::uint64_t now_ns) const;
   void take_tables();
+  void publish();
   bool arrive(const Frame& frame, std::uint64_t now_ns, Arrival& arrival);
   void identify(Packet& packet, Arrival& arrival);
   void enter_learned();
@@ -66,6 +66,7 @@ class Pipe {
   std::mutex tables_mutex_;
   std::atomic<bool> tables_waiting_{false}, admitting_{true};
   Stats& stats_;
+  std::uint64_t (*clock_)();
   PacketPool pool_;
   Outlet outlet_;
   Flights flights_;

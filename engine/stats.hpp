@@ -62,6 +62,16 @@ class Counter {
   std::atomic<std::uint64_t> value_{0};
 };
 
+// A level that one thread sets and others read.
+class Gauge {
+ public:
+  void set(std::uint64_t value) { value_.store(value, std::memory_order_relaxed); }
+  std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
 // Log-linear latency histogram in nanoseconds: 16 steps an octave, so within 6 %.
 class Histogram {
  public:
@@ -86,6 +96,9 @@ struct Stats {
   Counter invalidations, cache_flushes, reconnects;
   Counter new_flows;    // records created by this pipe
   Counter effects_lost; // events that found the event queue full
+  Gauge records;        // held: cached, or all there are for the baseline
+  Gauge in_flight;      // flows waiting for the store
+  Gauge available;      // 1: the store answers, or there is none to ask
   std::array<Counter, drop_count> drops;
   std::array<Counter, function_drop_count> function_drops;
   std::array<Counter, function_counter_count> function_counters;

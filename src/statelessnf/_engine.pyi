@@ -54,7 +54,7 @@ class Instance:
     """Pipes on DPDK ports, each with its own threads, store connection and cache.
 
     Options beside those of a pipe: ports: {"inside": devargs, "outside": devargs}; pipes: int; threads: 1 | 2 for each
-    pipe; memory_mb: int; file_prefix: str; admit limits as above. Raises RuntimeError with what failed and what to do.
+    pipe. Raises RuntimeError with what failed and what to do. `start_eal` comes first where `acl` is used.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None: ...
@@ -65,8 +65,8 @@ class Instance:
     def dropped(self) -> list[tuple[int, str, int, bytes]]: ...
     def swap_tables(self, tables: Sequence[tuple[bytes, int]], rules: bytes | None) -> None: ...
     def admit(self, new_flows: bool) -> None: ...
+    def link_up(self) -> bool: ...
     def available(self) -> bool: ...
-    def last_error(self) -> str: ...
 
 def describe(frame: bytes, deployment: int, secret: int) -> tuple[str, bytes, bytes]:
     """("flow" | "pass" | drop reason, key, packet record). For a fragment the key is its datagram's."""
@@ -74,5 +74,5 @@ def describe(frame: bytes, deployment: int, secret: int) -> tuple[str, bytes, by
 def drop_reasons() -> list[tuple[str, str]]:
     """(name, meaning) of every reason of the engine's own."""
 
-def start_eal(memory_mb: int, file_prefix: str, devices: Sequence[str]) -> None:
+def start_eal(memory_mb: int = 512) -> None:
     """Start DPDK's environment, once a process (later calls do nothing). Needed for `acl` and ports."""

@@ -1,0 +1,101 @@
+// statelessnf._engine.Instance: pipes on DPDK ports, each with its own threads, store connection and cache.
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "dpdk_port.hpp"
+#include "module.hpp"
+#include "worker.hpp"
+
+namespace nb = nanobind;
+
+namespace snf {
+
+namespace {
+
+class Instance {
+ public:
+  explicit Instance(const nb::dict& options)
+      : options_(read_options(options)),
+        keys_(options_.deployment, options_.secret, random_nonce()),
+        link_(options_.inside, options_.outside, options_.pipes) {
+    options_.pipe.clock = &monotonic_ns;
+    for (unsigned i = 0; i < options_.pipes; ++i) {
+      ports_.push_back(std::make_unique<DpdkPort>(link_, i));
+      PipeOptions pipe = options_.pipe;
+      pipe.nonce = random_nonce();
+      workers_.push_back(std::make_unique<Worker>(
+          pipe, options_.threads, *ports_.back(), keys_, [this](Stats& stats) { return make_store(options_, stats); },
+          options_.program, options_.tables, &register_eal_thread));
+    }
+  }
+  void start() {
+    for (auto& worker : workers_) worker->start();
+  }
+  void stop() {
+    const nb::gil_scoped_release unlocked;
+    for (auto& worker : workers_) worker->stop();
+  }
+  nb::dict stats() const {
+    std::vector<const Stats*> all;
+    std::uint64_t scattered = 0;
+    for (unsigned i = 0; i < workers_.size(); ++i) {
+      all.push_back(&workers_[i]->stats());
+      scattered += ports_[i]->scattered();
+    }
+    nb::dict result = stats_dict(all);
+    result["drops"]["scattered"] = scattered;
+    result["port_lost"] = link_.device(Side::inside).lost() + link_.device(Side::outside).lost();
+    return result;
+  }
+  nb::list events() {
+    nb::list list;
+    for (auto& worker : workers_) list.extend(events_list(worker->pipe().outlet().take_events()));
+    return list;
+  }
+  nb::list dropped() {
+    nb::list list;
+    for (auto& worker : workers_) list.extend(dropped_list(worker->pipe().outlet().take_dropped()));
+    return list;
+  }
+  void swap_tables(nb::handle tables, nb::handle rules) {
+    const auto set = read_tables(tables, rules, options_.acl);
+    for (auto& worker : workers_) worker->pipe().swap_tables(set);
+  }
+  void admit(bool new_flows) {
+    for (auto& worker : workers_) worker->pipe().admit(new_flows);
+  }
+  bool link_up() const { return link_.link_up(); }
+  bool available() const {
+    for (const auto& worker : workers_) {
+      if (worker->stats().available.get() == 0) return false;
+    }
+    return true;
+  }
+
+ private:
+  BuildOptions options_;
+  Keys keys_;
+  DpdkLink link_;
+  std::vector<std::unique_ptr<DpdkPort>> ports_;
+  std::vector<std::unique_ptr<Worker>> workers_;  // before the ports: ends first
+};
+
+}  // namespace
+
+void bind_instance(nb::module_& module) {
+  nb::class_<Instance>(module, "Instance")
+      .def(nb::init<const nb::dict&>(), nb::arg("options"))
+      .def("start", &Instance::start)
+      .def("stop", &Instance::stop)
+      .def("stats", &Instance::stats)
+      .def("events", &Instance::events)
+      .def("dropped", &Instance::dropped)
+      .def("swap_tables", &Instance::swap_tables, nb::arg("tables"), nb::arg("rules").none())
+      .def("admit", &Instance::admit, nb::arg("new_flows"))
+      .def("link_up", &Instance::link_up)
+      .def("available", &Instance::available);
+  module.def(
+      "start_eal", [](unsigned memory_mb) { start_eal({memory_mb, false}); }, nb::arg("memory_mb") = 512);
+}
+
+}  // namespace snf

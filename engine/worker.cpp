@@ -1,0 +1,116 @@
+#include "worker.hpp"
+
+#include <poll.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <system_error>
+
+namespace snf {
+
+namespace {
+
+constexpr int quiet_timeout_ms = 100;  // the store is pinged several times a second
+constexpr int waiting_timeout_ms = 1;  // something is in flight
+constexpr std::uint64_t drain_ns = 200'000'000;
+
+}  // namespace
+
+std::uint64_t monotonic_ns() {
+  using std::chrono::duration_cast, std::chrono::nanoseconds, std::chrono::steady_clock;
+  return static_cast<std::uint64_t>(duration_cast<nanoseconds>(steady_clock::now().time_since_epoch()).count());
+}
+
+void Idler::idle(std::uint64_t now_ns, int store, int timeout_ms) {
+  if (quiet_since_ == 0) {
+    quiet_since_ = now_ns;
+    nap_ns_ = 0;
+  }
+  if (now_ns < quiet_since_ + patience_ns) {
+    sched_yield();
+    return;
+  }
+  block(store, timeout_ms);
+}
+
+void Idler::block(int store, int timeout_ms) {
+  pollfd wait[4] = {{stop_, POLLIN, 0},
+                    {port_.wait_descriptor(Side::inside), POLLIN, 0},
+                    {port_.wait_descriptor(Side::outside), POLLIN, 0},
+                    {store, POLLIN, 0}};
+  if (wait[1].fd == -1 || wait[2].fd == -1) {  // a port that can only be polled
+    nap_ns_ = std::min(nap_ns_ + nap_ns_ / 4 + 10'000, longest_nap_ns);
+    std::this_thread::sleep_for(std::chrono::nanoseconds(nap_ns_));
+    return;
+  }
+  if (port_.prepare_wait()) poll(wait, 4, timeout_ms);
+}
+
+Worker::Worker(const PipeOptions& options, unsigned threads, Port& port, const Keys& keys,
+               std::function<std::unique_ptr<Store>(Stats&)> make_store, std::shared_ptr<const Program> program,
+               std::shared_ptr<const TableSet> tables, std::function<void()> start_thread)
+    : port_(port),
+      start_thread_(std::move(start_thread)),
+      stats_(std::make_unique<Stats>()),
+      ring_(threads > 1 ? std::make_unique<RingPort>(port) : nullptr),
+      stop_event_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  if (!stop_event_.open()) throw std::system_error(errno, std::generic_category(), "eventfd");
+  Port& source = ring_ ? static_cast<Port&>(*ring_) : port;
+  pipe_ = std::make_unique<Pipe>(options, source, keys, make_store(*stats_), std::move(program), std::move(tables),
+                                 *stats_);
+}
+
+void Worker::start() {
+  processor_ = std::thread([this] { process(); });
+  if (ring_) receiver_ = std::thread([this] { receive(); });
+}
+
+void Worker::stop() {
+  if (stopping_.exchange(true)) return;
+  const std::uint64_t one = 1;
+  if (write(stop_event_.get(), &one, sizeof one) < 0) stopping_ = true;  // the time-out of poll ends the wait, too
+  if (receiver_.joinable()) receiver_.join();
+  if (processor_.joinable()) processor_.join();
+}
+
+void Worker::receive() {
+  start_thread_();
+  Idler idler(port_, stop_event_.get());
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    if (ring_->pump() > 0) {
+      idler.busy();
+    } else {
+      idler.idle(monotonic_ns(), -1, quiet_timeout_ms);
+    }
+  }
+}
+
+void Worker::process() {
+  start_thread_();
+  Port& source = ring_ ? static_cast<Port&>(*ring_) : port_;
+  Idler idler(source, stop_event_.get());
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const std::uint64_t now = monotonic_ns();
+    if (pipe_->step(now) > 0) {
+      idler.busy();
+    } else {
+      const int store = pipe_->store() != nullptr ? pipe_->store()->descriptor() : -1;
+      idler.idle(now, store, pipe_->idle() ? quiet_timeout_ms : waiting_timeout_ms);
+    }
+  }
+  drain();
+}
+
+void Worker::drain() {
+  const std::uint64_t until = monotonic_ns() + drain_ns;
+  while (!pipe_->idle() && monotonic_ns() < until) {
+    if (pipe_->step(monotonic_ns()) == 0) sched_yield();
+  }
+  pipe_->abandon();
+}
+
+}  // namespace snf

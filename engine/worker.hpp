@@ -1,0 +1,61 @@
+// The threads of one pipe: one that does everything, or two with a queue between them (§5.1).
+// On an empty poll a thread yields; after some silence it blocks until a packet, the store, or `stop` wakes it.
+#pragma once
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "pipe.hpp"
+#include "ring_port.hpp"
+
+namespace snf {
+
+// Blocks a thread that has had nothing to do for a while. Without descriptors to wait for it sleeps, longer each time.
+class Idler {
+ public:
+  Idler(Port& port, int stop) : port_(port), stop_(stop) {}
+  void busy() { quiet_since_ = 0; }
+  // timeout_ms: longest sleep; store: descriptor or -1.
+  void idle(std::uint64_t now_ns, int store, int timeout_ms);
+
+ private:
+  void block(int store, int timeout_ms);
+  static constexpr std::uint64_t patience_ns = 300'000;
+  static constexpr std::uint64_t longest_nap_ns = 1'000'000;
+  Port& port_;
+  int stop_;
+  std::uint64_t quiet_since_ = 0, nap_ns_ = 0;
+};
+
+class Worker {
+ public:
+  // `threads`: 1 or 2. `port` and `keys` outlive the worker; `start_thread` is called first in each thread.
+  Worker(const PipeOptions& options, unsigned threads, Port& port, const Keys& keys,
+         std::function<std::unique_ptr<Store>(Stats&)> make_store, std::shared_ptr<const Program> program,
+         std::shared_ptr<const TableSet> tables, std::function<void()> start_thread);
+  ~Worker() { stop(); }
+  void start();
+  // Ends the threads; what is in flight gets a moment to finish and is then dropped under `stopped`.
+  void stop();
+  Pipe& pipe() { return *pipe_; }
+  const Stats& stats() const { return *stats_; }
+
+ private:
+  void process();
+  void receive();
+  void drain();
+
+  Port& port_;
+  std::function<void()> start_thread_;
+  std::unique_ptr<Stats> stats_;
+  std::unique_ptr<RingPort> ring_;  // with two threads
+  std::unique_ptr<Pipe> pipe_;
+  Descriptor stop_event_;
+  std::atomic<bool> stopping_{false};
+  std::thread receiver_, processor_;
+};
+
+std::uint64_t monotonic_ns();
+
+}  // namespace snf
