@@ -5,6 +5,7 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,6 +25,10 @@ using namespace std::chrono_literals;
 
 constexpr std::uint16_t ring_size = 2048;
 constexpr std::uint16_t jumbo_mtu = 9000;
+constexpr int frame_overhead = RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN;
+// An AF_XDP buffer lies within one page, behind the mempool's and the mbuf's header and two headrooms.
+constexpr int kernel_headroom = 256;
+constexpr int longest_af_xdp_mtu = 4096 - 64 - 128 - RTE_PKTMBUF_HEADROOM - kernel_headroom - frame_overhead;
 constexpr auto busy_patience = 2s;  // a closed AF_XDP binding stays busy for 0.6 to 0.8 s (measured)
 
 std::string argument_of(const std::string& arguments, const std::string& name) {
@@ -38,8 +43,44 @@ PortError error(const std::string& arguments, const std::string& step, int resul
   const std::string said = take_eal_error();
   std::string problem = step + ": " + rte_strerror(-result) + (said.empty() ? "" : " (" + said + ")");
   std::string remedy = "check the device arguments";
+  if (arguments.starts_with("net_memif")) remedy = "start the side with role=server first";
   if (geteuid() != 0) remedy = "run as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF";
   return {arguments, std::move(problem), std::move(remedy)};
+}
+
+struct QueueError : PortError {
+  explicit QueueError(PortError error) : PortError(std::move(error)) {}
+};
+
+// The AF_XDP driver loses the buffers that it took when setting up a queue fails. While nothing runs yet they can be
+// found: taking a buffer resets its port.
+constexpr std::uint16_t marked = RTE_MBUF_PORT_INVALID - 1;
+
+void mark_buffers(rte_mempool* pool) {
+  rte_mempool_obj_iter(
+      pool, [](rte_mempool*, void*, void* object, unsigned) { static_cast<rte_mbuf*>(object)->port = marked; },
+      nullptr);
+}
+
+void reclaim_buffers(rte_mempool* pool) {
+  std::vector<rte_mbuf*> lost;
+  rte_mempool_obj_iter(
+      pool,
+      [](rte_mempool*, void* list, void* object, unsigned) {
+        rte_mbuf* mbuf = static_cast<rte_mbuf*>(object);
+        if (mbuf->port != marked) static_cast<std::vector<rte_mbuf*>*>(list)->push_back(mbuf);
+      },
+      &lost);
+  if (!lost.empty()) rte_mempool_put_bulk(pool, reinterpret_cast<void**>(lost.data()), lost.size());
+}
+
+int mtu_of(const std::string& interface) {
+  const int socket = ::socket(AF_INET, SOCK_DGRAM, 0);
+  ifreq request{};
+  interface.copy(request.ifr_name, IFNAMSIZ - 1);
+  const int mtu = ioctl(socket, SIOCGIFMTU, &request) == 0 ? request.ifr_mtu : 0;
+  close(socket);
+  return mtu;
 }
 
 std::set<int> af_xdp_sockets() {
@@ -57,12 +98,34 @@ std::set<int> af_xdp_sockets() {
 
 }  // namespace
 
+unsigned DpdkDevice::buffer_room(const std::string& arguments) {
+  const int mtu = arguments.starts_with("net_af_xdp") ? mtu_of(argument_of(arguments, "iface")) : 0;
+  if (mtu > longest_af_xdp_mtu) {
+    throw PortError(arguments, "an MTU of " + std::to_string(mtu) + " is more than AF_XDP can carry",
+                    "set it to at most " + std::to_string(longest_af_xdp_mtu) + " (`ip link set dev ... mtu ...`)");
+  }
+  return std::max(RTE_MBUF_DEFAULT_DATAROOM, mtu + frame_overhead + kernel_headroom);
+}
+
 DpdkDevice::DpdkDevice(const std::string& arguments, unsigned queues, rte_mempool* pool)
     : arguments_(arguments), name_(arguments.substr(0, arguments.find(','))), descriptors_(queues, -1) {
+  const auto give_up = std::chrono::steady_clock::now() + busy_patience;
+  while (!open(queues, pool, std::chrono::steady_clock::now() < give_up)) std::this_thread::sleep_for(50ms);
+}
+
+// False: busy, and `patient`. A failed AF_XDP queue cannot be set up again, only with the device opened anew.
+bool DpdkDevice::open(unsigned queues, rte_mempool* pool, bool patient) {
   probe();
+  mark_buffers(pool);
   try {
     configure(queues, pool);
     start();
+    return true;
+  } catch (const QueueError&) {
+    remove();
+    if (is("net_af_xdp")) reclaim_buffers(pool);
+    if (!patient || !is("net_af_xdp") || geteuid() != 0) throw;
+    return false;
   } catch (...) {
     remove();
     throw;
@@ -126,13 +189,10 @@ void DpdkDevice::configure(unsigned queues, rte_mempool* pool) {
 }
 
 void DpdkDevice::set_up_receive(std::uint16_t queue, std::uint16_t descriptors, rte_mempool* pool) {
-  const auto give_up = std::chrono::steady_clock::now() + busy_patience;
   const std::set<int> before = af_xdp_sockets();
-  int result;
-  while ((result = rte_eth_rx_queue_setup(id_, queue, descriptors, rte_socket_id(), nullptr, pool)) < 0) {
-    const bool again = is("net_af_xdp") && geteuid() == 0 && std::chrono::steady_clock::now() < give_up;
-    if (!again) throw error(arguments_, "cannot set up receive queue " + std::to_string(queue), result);
-    std::this_thread::sleep_for(20ms);
+  const int result = rte_eth_rx_queue_setup(id_, queue, descriptors, rte_socket_id(), nullptr, pool);
+  if (result < 0) {
+    throw QueueError(error(arguments_, "cannot set up receive queue " + std::to_string(queue), result));
   }
   // The driver has no receive interrupts (22.11), but its queue is a socket that can be waited for.
   for (const int descriptor : af_xdp_sockets()) {
@@ -145,7 +205,7 @@ void DpdkDevice::start() {
   rte_eth_promiscuous_enable(id_);  // a bump in the wire takes all frames; drivers without addresses refuse, rightly
   std::uint16_t mtu = RTE_ETHER_MTU;
   rte_eth_dev_get_mtu(id_, &mtu);
-  longest_ = std::max<std::uint32_t>(mtu, RTE_ETHER_MTU) + RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN;
+  longest_ = std::max<std::uint32_t>(mtu, RTE_ETHER_MTU) + frame_overhead;
 }
 
 bool DpdkDevice::link_up() const {
@@ -156,7 +216,7 @@ bool DpdkDevice::link_up() const {
 std::uint64_t DpdkDevice::lost() const {
   rte_eth_stats stats{};
   if (rte_eth_stats_get(id_, &stats) != 0) return 0;
-  return stats.imissed + stats.ierrors + stats.rx_nombuf + stats.oerrors;
+  return stats.imissed + stats.ierrors + stats.rx_nombuf;
 }
 
 }  // namespace snf

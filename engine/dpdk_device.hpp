@@ -1,4 +1,5 @@
-// One DPDK Ethernet device, from its arguments to running queues, and back. Set-up errors are PortErrors that say what to do.
+// One DPDK Ethernet device, from its arguments to running queues, and back. Set-up errors are PortErrors that say what
+// to do.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -17,16 +18,21 @@ class DpdkDevice {
   DpdkDevice(const DpdkDevice&) = delete;
   DpdkDevice& operator=(const DpdkDevice&) = delete;
 
+  // Bytes that a packet buffer needs for this device: a kernel interface's MTU tells. Throws where AF_XDP cannot carry
+  // it.
+  static unsigned buffer_room(const std::string& arguments);
+
   std::uint16_t id() const { return id_; }
   // Socket of an AF_XDP queue: readable when packets wait. -1: this device can only be polled.
   int descriptor(unsigned queue) const { return descriptors_[queue]; }
   // Longest frame it can send, in bytes without FCS.
   std::uint32_t longest() const { return longest_; }
   bool link_up() const;
-  // Frames that the device lost before we saw them, or could not send.
+  // Frames that the device lost before we saw them.
   std::uint64_t lost() const;
 
  private:
+  bool open(unsigned queues, rte_mempool* pool, bool patient);
   void probe();
   void configure(unsigned queues, rte_mempool* pool);
   void set_up_receive(std::uint16_t queue, std::uint16_t descriptors, rte_mempool* pool);

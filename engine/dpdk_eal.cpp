@@ -1,5 +1,6 @@
 #include "dpdk_eal.hpp"
 
+#include <dlfcn.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
@@ -7,6 +8,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <cstdarg>
 #include <cstdio>
 #include <fstream>
 #include <mutex>
@@ -36,6 +38,16 @@ void capture_log() {
   if (stream == nullptr) return;
   std::setvbuf(stream, nullptr, _IOLBF, 1024);
   rte_openlog_stream(stream);
+}
+
+// The libraries under the AF_XDP driver print to stderr by themselves. They come with the driver, so we are not linked
+// to them.
+void silence(const char* library, const char* set_print) {
+  using Print = int (*)(int level, const char* format, std::va_list arguments);
+  using SetPrint = Print (*)(Print);
+  void* handle = dlopen(library, RTLD_NOLOAD | RTLD_LAZY);
+  void* symbol = handle == nullptr ? nullptr : dlsym(handle, set_print);
+  if (symbol != nullptr) reinterpret_cast<SetPrint>(symbol)(nullptr);
 }
 
 unsigned long free_hugepage_mb() {
@@ -76,9 +88,12 @@ void initialise(const EalOptions& options) {
   for (std::string& word : words) pointers.push_back(word.data());
   const int result = rte_eal_init(static_cast<int>(pointers.size()), pointers.data());
   sched_setaffinity(0, sizeof allowed, &allowed);
+  silence("libbpf.so.1", "libbpf_set_print");
+  silence("libxdp.so.1", "libxdp_set_print");
   if (result < 0) {
     const std::string said = take_eal_error();
-    throw PortError("DPDK", "does not start: " + std::string(rte_strerror(rte_errno)) + (said.empty() ? "" : ", ") + said,
+    throw PortError("DPDK",
+                    "does not start: " + std::string(rte_strerror(rte_errno)) + (said.empty() ? "" : ", ") + said,
                     "check that " + std::to_string(options.memory_mb) + " MB of memory are free");
   }
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <span>
 
 #include "dpdk_eal.hpp"
@@ -47,7 +48,8 @@ DpdkLink::Pool DpdkLink::make_pool(const std::string& name, unsigned count, unsi
 
 DpdkLink::DpdkLink(const std::string& inside, const std::string& outside, unsigned pipes) {
   start_eal({.pci = needs_pci(inside) || needs_pci(outside)});
-  pool_ = make_pool("packets", buffers_per_pipe * pipes - 1, RTE_MBUF_DEFAULT_DATAROOM);
+  const unsigned room = std::max(DpdkDevice::buffer_room(inside), DpdkDevice::buffer_room(outside));
+  pool_ = make_pool("packets", buffers_per_pipe * pipes - 1, room);
   jumbo_pool_ = make_pool("jumbo", jumbo_buffers - 1, jumbo_room);
   devices_[0] = std::make_unique<DpdkDevice>(inside, pipes, pool_.get());
   devices_[1] = std::make_unique<DpdkDevice>(outside, pipes, pool_.get());

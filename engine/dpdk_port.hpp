@@ -1,6 +1,7 @@
 // Packet I/O on DPDK: two devices, inside and outside, with one queue each for every pipe.
-// Frames are mbufs. Frames in several segments are joined by a copy; what does not fit a jumbo frame is dropped, counted.
-// A frame that a device does not take at once waits in a bounded buffer, so that no frame is lost unaccounted for.
+// Frames are mbufs. Frames in several segments are joined by a copy; what does not fit a jumbo frame is dropped,
+// counted. A frame that a device does not take at once waits in a bounded buffer, so that no frame is lost unaccounted
+// for.
 #pragma once
 #include <array>
 #include <memory>

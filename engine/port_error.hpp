@@ -1,4 +1,5 @@
-// What can go wrong when a port is set up: which device, what happened, what to do about it. Never thrown on the packet path.
+// What can go wrong when a port is set up: which device, what happened, what to do about it. Never thrown on the packet
+// path.
 #pragma once
 #include <stdexcept>
 #include <string>
