@@ -49,7 +49,7 @@ def check_store(url: StoreUrl, deployment: str, *, tracked: bool = True, secret:
     is for an embedded store, which keeps its own. Raises StoreUnavailable, StoreRefused or StoreReplyError.
     """
     address = _address(url)
-    with _client(url) as connection:
+    with connect(url) as connection:
         client = cast(Client, connection)
         try:
             _check_version(client, url)
@@ -58,7 +58,7 @@ def check_store(url: StoreUrl, deployment: str, *, tracked: bool = True, secret:
             _check_schema(client, url, deployment)
             agreed = _agree_on_secret(client, url, deployment, secret)
         except ValkeyError as error:
-            raise _explained(error, url) from None
+            raise explained(error, url) from None
     return StoreAccess(address, agreed, url.user, url.password, url.database)
 
 
@@ -75,7 +75,8 @@ def _address(url: StoreUrl) -> str:
     return f"tcp:{host}:{url.port}"
 
 
-def _client(url: StoreUrl) -> valkey.Valkey:
+def connect(url: StoreUrl) -> valkey.Valkey:
+    """The control plane's own client; nothing is sent yet. Its errors: see `explained`."""
     options: dict[str, Any] = {
         "username": url.user or None,
         "password": url.password or None,
@@ -88,7 +89,7 @@ def _client(url: StoreUrl) -> valkey.Valkey:
     return valkey.Valkey(host=url.host, port=url.port, **options)
 
 
-def _explained(error: ValkeyError, url: StoreUrl) -> StoreError:
+def explained(error: ValkeyError, url: StoreUrl) -> StoreError:
     """The client's error as one of ours: what happened, where, what to do. The order follows the client's own tree."""
     text = str(error).rstrip(".")
     if isinstance(error, AuthenticationError) or text.startswith(("NOAUTH", "WRONGPASS")):
