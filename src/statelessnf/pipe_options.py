@@ -11,16 +11,7 @@ from pydantic import BaseModel
 
 from statelessnf.config import Deployment
 from statelessnf.function import Function, table_arrays
-
-
-class StoreAccess(NamedTuple):
-    """How the engine reaches the store, and the secret that keys the deployment's shards."""
-
-    address: str  # as the engine takes it: a path, or HOST:PORT
-    user: str
-    password: str
-    database: int
-    secret: int
+from statelessnf.store.checks import StoreAccess
 
 
 class Tables(NamedTuple):
@@ -64,6 +55,11 @@ def pipe_options(deployment: Deployment, program: Path, store: StoreAccess | Non
         },
     }
     if store is not None:
-        fields = {name: value for name, value in store._asdict().items() if name != "secret"}
-        options["store"] = {**fields, "stale_ms": stale}
+        options["store"] = {
+            "address": store.address,
+            "user": store.user,
+            "password": store.password,
+            "database": store.database,
+            "stale_ms": stale,
+        }
     return options

@@ -1,22 +1,34 @@
-"""Opening a deployment's store for the engine: the embedded server, a running one, or none (the baseline)."""
+"""Opening a deployment's store: the embedded server, a running one, or none (the baseline)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from statelessnf.config import Deployment
-from statelessnf.pipe_options import StoreAccess
+from statelessnf.store.checks import StoreAccess, check_store
 from statelessnf.store.embedded import embedded_store
+from statelessnf.store.url import StoreUrl, unix_url
+
+
+class OpenStore(NamedTuple):
+    """A store that was checked: what the engine needs, and the address for the control plane's own client."""
+
+    access: StoreAccess
+    url: StoreUrl
 
 
 @contextmanager
-def open_store(deployment: Deployment, run_directory: Path) -> Iterator[StoreAccess | None]:
+def open_store(deployment: Deployment, run_directory: Path) -> Iterator[OpenStore | None]:
     """Holds the store while the context lasts; None: the baseline. Raises StoreError, ConfigError."""
-    url = deployment.store.address
+    url, tracked = deployment.store.address, deployment.store.cache == "tracked"
     if url.kind == "memory":
         yield None
     elif url.kind == "embedded":
         with embedded_store(run_directory, deployment.store.memory_mb) as store:
-            yield StoreAccess(f"unix:{store.socket_path}", "", "", 0, store.secret)
+            url = unix_url(str(store.socket_path))
+            yield OpenStore(check_store(url, deployment.name, tracked=tracked, secret=store.secret), url)
+    else:
+        yield OpenStore(check_store(url, deployment.name, tracked=tracked), url)

@@ -18,9 +18,10 @@ from statelessnf.commands.replay_view import Summary, show, with_progress
 from statelessnf.config import Deployment, parse, read_document
 from statelessnf.errors import CaptureError
 from statelessnf.figures import added
-from statelessnf.pipe_options import StoreAccess, pipe_options
+from statelessnf.pipe_options import pipe_options
 from statelessnf.replay import WINDOW, Replay
 from statelessnf.routing import Router, Split
+from statelessnf.store.checks import StoreAccess
 from statelessnf.store_access import open_store
 
 SLOTS = 2 * WINDOW  # packets that a pipe has room for
@@ -93,7 +94,7 @@ def _store(deployment: Deployment) -> Iterator[StoreAccess | None]:
         tempfile.TemporaryDirectory(prefix="snf-replay-") as folder,
         open_store(deployment, Path(folder) / "run") as store,
     ):
-        yield store
+        yield None if store is None else store.access
 
 
 def _drops_writer(stack: ExitStack, path: Path | None, reader: CaptureReader) -> Any:

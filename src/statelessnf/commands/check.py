@@ -1,0 +1,78 @@
+"""`snf check`: validates a deployment file and says in words what it will do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from statelessnf.config import Deployment, load
+from statelessnf.pipe_options import tables_of
+
+STORES = {
+    "memory": "in the instance's own memory (the baseline): they die with it",
+    "embedded": "in an embedded store on this machine, shared by all instances here",
+    "unix": "in the store at {shown}, shared by all instances that use it",
+    "valkey": "in the store at {shown}, shared by all instances that use it",
+}
+
+
+def check(file: Path, *, as_json: bool) -> None:
+    """Prints the explanation. Raises ConfigError, FunctionError."""
+    deployment = load(file)
+    tables_of(deployment.function_class, deployment.settings)
+    if as_json:
+        print(json.dumps(document(deployment)))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]{escape(str(file))}[/bold] is valid.")
+    for line in explained(deployment):
+        console.print(escape(line))
+    for warning in warnings(deployment):
+        console.print(f"[yellow]warning[/yellow]: {escape(warning)}")
+
+
+def document(deployment: Deployment) -> dict[str, Any]:
+    """For `--json`: the deployment with all defaults filled in (no password), and the warnings."""
+    settings = deployment.model_dump(mode="json")
+    settings["store"]["url"] = deployment.store.address.shown()
+    function = deployment.function_class.name
+    return {
+        **settings,
+        "run_directory": str(deployment.run_directory),
+        function: deployment.settings.model_dump(mode="json"),
+        "warnings": warnings(deployment),
+    }
+
+
+def explained(deployment: Deployment) -> Iterator[str]:
+    """What the deployment will do, a sentence a line."""
+    instance, store = deployment.instance, deployment.store
+    yield f"Deployment {deployment.name}: function {deployment.function_class.name}."
+    yield f"Captured packets from {', '.join(str(network) for network in deployment.inside)} come from inside."
+    if instance.ports is None:
+        yield "No ports: it can be replayed (snf replay), not run."
+    else:
+        yield f"Inside port {instance.ports.inside}, outside port {instance.ports.outside}."
+    threads = "1 or 2 threads, as there are cores" if instance.threads == "auto" else f"{instance.threads} thread(s)"
+    yield f"An instance has {instance.pipes} pipe(s) of {threads}."
+    yield f"Records are kept {STORES[store.address.kind].format(shown=store.address.shown())}."
+    if store.address.kind != "memory":
+        cached = f"at most {instance.cache_flows:,} a pipe, and used for {store.stale_ms} ms without the store"
+        yield f"Records are cached, {cached}." if store.cache == "tracked" else "No record is cached: each packet asks."
+    explain = getattr(deployment.function_class, "explain", None)
+    if explain is not None:
+        yield from explain(deployment.settings)
+
+
+def warnings(deployment: Deployment) -> list[str]:
+    """What is valid and probably not meant."""
+    check_settings = getattr(deployment.function_class, "warnings", None)
+    found = list(check_settings(deployment.settings)) if check_settings is not None else []
+    if deployment.store.cache == "tracked" and deployment.store.stale_ms == 0:
+        found.append("store.stale_ms = 0: a cached record is never used; write cache = 'off' instead")
+    return found

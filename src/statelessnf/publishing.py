@@ -1,0 +1,114 @@
+"""Rules in the store: one published section for each deployment, under a version, and which instance has which.
+
+The section named as the function, as JSON, stands under one key and is replaced by compare-and-set with the next
+version (architecture.md, section 4, `tables()`). Every instance looks at it once a second, swaps, and says so in a hash whose
+fields expire when it stops saying it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from valkey.exceptions import ValkeyError
+
+from statelessnf.errors import ConfigError
+from statelessnf.store.checks import connect, explained
+from statelessnf.store.url import StoreUrl
+
+PRESENCE_MS = 5000  # an instance that says nothing for so long is not counted
+
+
+@dataclass(frozen=True)
+class Published:
+    """What stands in the store: the function's section, valid when it was published."""
+
+    version: int
+    function: str
+    section: dict[str, Any]
+
+
+class Publications:
+    """The published section of one deployment. Every method raises StoreError."""
+
+    def __init__(self, url: StoreUrl, deployment: str) -> None:
+        self._client: Any = connect(url)
+        self._url = url
+        self._tables = f"statelessnf:{deployment}:tables"
+        self._instances = f"statelessnf:{deployment}:instances"
+
+    def close(self) -> None:
+        self._client.close()
+
+    def current(self) -> Published | None:
+        """What is published; None: nothing yet."""
+        stands = self._stands()
+        return None if stands is None else _decoded(stands)
+
+    def publish(self, function: str, section: dict[str, Any]) -> Published:
+        """Replaces what stands there, whatever it is; unchanged content keeps its version."""
+        while True:
+            stands = self._stands()
+            before = None if stands is None else _decoded(stands)
+            if before is not None and (before.function, before.section) == (function, section):
+                return before
+            after = Published(1 if before is None else before.version + 1, function, section)
+            if self._replace(stands, json.dumps(asdict(after)).encode()):
+                return after
+
+    def offer(self, function: str, section: dict[str, Any]) -> Published:
+        """Publishes only where nothing is yet; gives what stands there then."""
+        first = Published(1, function, section)
+        if self._replace(None, json.dumps(asdict(first)).encode()):
+            return first
+        return self.current() or first
+
+    def announce(self, instance: str, version: int) -> None:
+        """Says that `instance` lives and has `version`."""
+        arguments = ("HSETEX", self._instances, "PX", PRESENCE_MS, "FIELDS", 1, instance, version)
+        with self._errors():
+            self._client.execute_command(*arguments)
+
+    def leave(self, instance: str) -> None:
+        """`instance` stops."""
+        with self._errors():
+            self._client.execute_command("HDEL", self._instances, instance)
+
+    def instances(self) -> dict[str, int]:
+        """Version by living instance."""
+        with self._errors():
+            found: Any = self._client.execute_command("HGETALL", self._instances)
+        return {name.decode(): int(version) for name, version in found.items()}
+
+    def memory_share(self) -> float:
+        """How full the store is, 0 to 1 of its `maxmemory` (0 without a limit)."""
+        with self._errors():
+            memory: Any = self._client.info("memory")
+        return float(memory["used_memory"] / memory["maxmemory"]) if memory.get("maxmemory") else 0.0
+
+    def _stands(self) -> bytes | None:
+        with self._errors():
+            value: Any = self._client.get(self._tables)
+        return None if value is None else bytes(value)
+
+    def _replace(self, old: bytes | None, new: bytes) -> bool:
+        condition = ("NX",) if old is None else ("IFEQ", old)
+        with self._errors():
+            return self._client.execute_command("SET", self._tables, new, *condition) is not None
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except ValkeyError as error:
+            raise explained(error, self._url) from None
+
+
+def _decoded(stands: bytes) -> Published:
+    try:
+        return Published(**json.loads(stands))
+    except (ValueError, TypeError) as error:
+        raise ConfigError("the published rules cannot be read", "store", "publish again with snf reload") from error
