@@ -1,5 +1,6 @@
 """The demo's picture: goodput over time and packets per instance, the kill marked."""
 
+import errno
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,8 @@ class PictureFile:
     def __enter__(self) -> Self:
         with self._explained():
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             self._unfinished.touch()
         return self
 
