@@ -9,7 +9,8 @@ import pytest
 
 from statelessnf.networks import Network
 from statelessnf.packet import FRAGMENT, ICMP_ERROR, ORDINARY, PACKET
-from statelessnf.routing import INSIDE, OUTSIDE, Router, Split
+from statelessnf.routing import INSIDE, OUTSIDE, Router
+from statelessnf.split import Split
 
 INSIDES: list[Network] = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
 

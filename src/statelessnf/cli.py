@@ -16,7 +16,7 @@ import typer
 
 from statelessnf.cli_bench import bench
 from statelessnf.errors import SnfError
-from statelessnf.routing import Split
+from statelessnf.split import Split
 
 HELP = """Network functions whose instances keep no state: kill one, and no connection breaks.
 

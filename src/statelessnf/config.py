@@ -116,6 +116,7 @@ class Deployment(Section):
     store: StoreSection = Field(default_factory=StoreSection)
     instance: InstanceSection = Field(default_factory=InstanceSection)
     _function_class: type[Function] = PrivateAttr()
+    _section: dict[str, Any] = PrivateAttr()
     _settings: BaseModel = PrivateAttr()
     _path: Path = PrivateAttr()
 
@@ -128,6 +129,11 @@ class Deployment(Section):
     def settings(self) -> BaseModel:
         """The function's own section, an instance of its `Config`."""
         return self._settings
+
+    @property
+    def section(self) -> dict[str, Any]:
+        """The function's own section as it stands in the file."""
+        return self._section
 
     @property
     def path(self) -> Path:
@@ -179,9 +185,15 @@ def parse(document: dict[str, Any], path: Path) -> Deployment:
     known = _function(name, path)
     rest = {key: value for key, value in document.items() if key != known.name}
     deployment = _validated(Deployment, rest, path, (), extra=known.name)
-    deployment._settings = _validated(known.Config, document.get(known.name, {}), path, (known.name,))
+    deployment._section = document.get(known.name, {})
+    deployment._settings = function_settings(known, deployment._section, path)
     deployment._function_class, deployment._path = known, path
     return deployment
+
+
+def function_settings(function: type[Function], section: object, where: Path) -> BaseModel:
+    """A valid `Config` of the function from its section; `where` is for messages. Raises ConfigError."""
+    return _validated(function.Config, section, where, (function.name,))
 
 
 def _function(reference: str, path: Path) -> type[Function]:

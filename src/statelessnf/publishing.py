@@ -1,7 +1,7 @@
 """Rules in the store: one published section for each deployment, under a version, and which instance has which.
 
 The section named as the function, as JSON, stands under one key and is replaced by compare-and-set with the next
-version (architecture.md, section 4, `tables()`). Every instance looks at it once a second, swaps, and says so in a hash whose
+version (architecture.md, section 4). Every instance looks at it once a second, swaps, and says so in a hash whose
 fields expire when it stops saying it.
 """
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from zlib import crc32
 
 from statelessnf.networks import Network, mapped
 from statelessnf.packet import FRAGMENT, ICMP_ERROR, PACKET
+from statelessnf.split import Split
 
 Describe = Callable[[bytes], tuple[str, bytes, bytes]]  # (what, key, packet record), see statelessnf/_engine.pyi
 
@@ -25,14 +25,6 @@ DATAGRAMS = 16_384  # fragmented datagrams whose flow is remembered
 _KIND_OF_KEY = 8  # offset, engine/flow.hpp
 _DATAGRAM_KEY = ord("g")
 _ADDRESSES = Struct("<QQQQ")
-
-
-class Split(StrEnum):
-    """How packets are divided among the instances of a replay."""
-
-    flow = "flow"  # all packets of a flow in one
-    packet = "packet"  # round robin
-    direction = "direction"  # those from inside and those from outside never in the same one
 
 
 class Route(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import tempfile
 import time
@@ -16,16 +17,21 @@ from statelessnf.builder import build
 from statelessnf.capture import CaptureReader, CaptureWriter
 from statelessnf.commands.replay_view import Summary, show, with_progress
 from statelessnf.config import Deployment, parse, read_document
-from statelessnf.errors import CaptureError
+from statelessnf.errors import CaptureError, StoreUnavailable
 from statelessnf.figures import added
 from statelessnf.pipe_options import pipe_options
 from statelessnf.replay import WINDOW, Replay
-from statelessnf.routing import Router, Split
+from statelessnf.routing import Router
+from statelessnf.split import Split
 from statelessnf.store.checks import StoreAccess
 from statelessnf.store_access import open_store
 
 SLOTS = 2 * WINDOW  # packets that a pipe has room for
 LARGEST_FRAME = 65_550  # bytes: an IP packet of the largest size and its Ethernet header; captures hold merged segments
+CONNECT_SECONDS = 5.0
+PATIENCE_MS = (
+    60_000  # packets wait so long for a store that does not answer: the capture's clock stands still meanwhile
+)
 LINGER_MS = 3_600_000  # records outlive the capture's clock in the store by this much: its clock is the machine's
 
 
@@ -61,6 +67,7 @@ def replay(request: ReplayRequest) -> None:
         lost = _drops_writer(stack, request.capture_drops, reader)
         options = _options(deployment, program, store)
         pipes = [_engine.Pipe(options) for _ in range(request.count)]
+        _connect(pipes, deployment)
         router = Router(lambda frame: _engine.describe(frame, 0, 0), deployment.inside, request.count, request.split)
         began = time.monotonic()
         packets = reader if request.json else with_progress(reader, request.capture)
@@ -103,9 +110,21 @@ def _drops_writer(stack: ExitStack, path: Path | None, reader: CaptureReader) ->
     return stack.enter_context(CaptureWriter(path, nanoseconds=reader.nanoseconds)).write
 
 
+def _connect(pipes: list[_engine.Pipe], deployment: Deployment) -> None:
+    """Until every pipe has its store: what enters before would be dropped. Raises StoreUnavailable."""
+    deadline = time.monotonic() + CONNECT_SECONDS
+    for pipe in pipes:
+        while not pipe.available():
+            pipe.step()
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(pipe.last_error(), deployment.store.address.shown(), "start it again")
+            os.sched_yield()
+
+
 def _options(deployment: Deployment, program: Path, store: StoreAccess | None) -> dict[str, Any]:
     """Of every pipe. Rules are looked up one by one: that is quick enough here, and needs no DPDK."""
     options = pipe_options(deployment, program, store)
     options["deployment"] = secrets.randbits(32)  # nobody else's records in a shared store
-    options["limits"] |= {"linger_ms": LINGER_MS, "packets": SLOTS, "flights": SLOTS, "new_flows_per_s": 0}
+    options["limits"] |= {"packets": SLOTS, "flights": SLOTS, "new_flows_per_s": 0}  # 0: no limit
+    options["limits"] |= {"linger_ms": LINGER_MS, "stale_ms": PATIENCE_MS}
     return options | {"frames": SLOTS, "frame_size": LARGEST_FRAME, "captured": SLOTS}

@@ -16,7 +16,7 @@ from statelessnf.capture import Captured, CaptureReader
 from statelessnf.config import Deployment
 from statelessnf.figures import drops
 from statelessnf.replay import Totals
-from statelessnf.routing import Split
+from statelessnf.split import Split
 
 REDRAW = 1024  # packets between two looks at the position
 
