@@ -217,7 +217,11 @@ TEST_CASE("fragments that cannot be") {
   CHECK(Sample(ipv4_later).set(ip_at + 6, {0x1f, 0xfb}).fix_ipv4().is_flow());
   CHECK(Sample(ipv4_later).set(ip_at + 2, {0, 20}).fix_ipv4().reason() == Drop::malformed);  // empty
   CHECK(Sample(ipv4_later).set(ip_at + 2, {0, 51}).set(ip_at + 6, {0x20, 2}).fix_ipv4().reason() == Drop::malformed);
-  CHECK(Sample(ipv4_unreachable).set(ip_at + 6, {0x20, 0}).fix_ipv4().reason() == Drop::malformed);
+  const auto error = [](std::uint8_t flags) {
+    return Sample(ipv4_unreachable).set(ip_at + 2, {0, 60}).set(ip_at + 6, {flags, 0}).fix_ipv4().reason();
+  };
+  CHECK(error(0x00) == Drop::count_);
+  CHECK(error(0x20) == Drop::malformed);  // errors are too small to be fragmented
 }
 
 TEST_CASE("IPv6 and its extension headers") {
@@ -250,7 +254,9 @@ TEST_CASE("IPv6 headers that are refused") {
   CHECK(Sample(ipv6_chain).set(routing + 3, {1}).reason() == Drop::unsupported_header);  // a segment left
   CHECK(Sample(ipv6_chain).set(routing, {0}).reason() == Drop::malformed);               // hop-by-hop, not first
   CHECK(Sample(ipv6_chain).set(options + 1, {20}).reason() == Drop::malformed);          // longer than the packet
-  CHECK(Sample(ipv6_chain).set(fragment, {44}).reason() == Drop::malformed);             // a second fragment header
+  Sample twice(ipv6_chain);                                                              // a second fragment header
+  twice.insert(fragment, {44, 0, 0, 0, 0, 0, 0, 1}).set(ip_at + 4, {0, 87});
+  CHECK(twice.reason() == Drop::malformed);
   V mapped_address(16, 0);
   mapped_address[10] = mapped_address[11] = 0xff;
   CHECK(Sample(ipv6_udp).set(ip_at + 8, mapped_address).reason() == Drop::malformed);
@@ -378,6 +384,9 @@ TEST_CASE("transport checksums") {
     REQUIRE(s.is_flow());
     CHECK(s.sums_hold());  // cannot be told
   }
+  Sample first(ipv4_first);  // its UDP length reaches behind the frame
+  REQUIRE(first.set(v4_at + 6, {1, 2}).is_flow());
+  CHECK(first.sums_hold());
   Sample none(ipv4_udp);
   REQUIRE(none.set(v4_at + 6, {0, 0}).is_flow());
   CHECK(none.sums_hold());
