@@ -2,6 +2,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "dpdk_eal.hpp"
 #include "dpdk_port.hpp"
 #include "module.hpp"
 #include "worker.hpp"

@@ -1,6 +1,7 @@
 // Options from Python dictionaries: each key is taken once, checked by type, and a key that nobody takes is an error.
 #include <nanobind/stl/string.h>
 
+#include <cstring>
 #include <random>
 #include <set>
 
@@ -102,9 +103,10 @@ std::shared_ptr<const TableSet> read_tables(nb::handle tables, nb::handle rules,
   }
   if (!rules.is_none()) {
     const auto bytes = nb::cast<nb::bytes>(rules);
-    const auto* rows = reinterpret_cast<const RuleRow*>(bytes.data());
-    const std::span<const RuleRow> view(rows, bytes.size() / sizeof(RuleRow));
-    set->set_services(acl ? make_acl_rules(view) : make_linear_rules(view));
+    if (bytes.size() % sizeof(RuleRow) != 0) throw nb::value_error("rules: not a whole number of rows");
+    std::vector<RuleRow> rows(bytes.size() / sizeof(RuleRow));
+    if (!rows.empty()) std::memcpy(rows.data(), bytes.data(), bytes.size());
+    set->set_services(acl ? make_acl_rules(rows) : make_linear_rules(rows));
   }
   return set;
 }
