@@ -96,7 +96,8 @@ def _problem(cls: type[Function]) -> str:
             return f"does not define `{name}`"
     if not cls.name.isidentifier():
         return f"name '{cls.name}' must be an identifier: it names a section of the deployment file"
-    if not isinstance(cls.Config, type) or not issubclass(cls.Config, BaseModel):
+    config: Any = cls.Config
+    if not isinstance(config, type) or not issubclass(config, BaseModel):
         return "`Config` must be a pydantic model"
     return _record_problem(cls.record) or _names_problem(cls) or _table_problem(cls)
 

@@ -141,6 +141,9 @@ def _compile_one(function: FunctionType, dispatcher: Any, signature: tuple[Any, 
     except NumbaError as error:
         what, where = _essence(error)
         raise BuildError(f"{function.__qualname__} cannot be compiled: {what}", where or place(function)) from None
+    except KeyError as error:  # how Numba answers a field that a record does not have
+        raise BuildError(f"{function.__qualname__} uses a field {error} that does not exist", place(function)) from None
+    _refuse_floats({function: dispatcher})
     kind = types.unliteral(dispatcher.overloads[signature].signature.return_type)
     if not isinstance(kind, types.Integer | types.IntEnumMember):
         raise BuildError(f"{function.__qualname__} must give {result} on every path, not {kind}", place(function))
@@ -154,6 +157,26 @@ def _refuse_allocation(dispatchers: dict[FunctionType, Any]) -> None:
                 raise BuildError(problem, place(function), "use fields of the record and numbers")
 
 
+def _line_of(annotation: Any, variable: str) -> int:
+    """Line of the first assignment to a variable of a compiled function; 0 if there is none."""
+    statements = (statement for block in annotation.blocks.values() for statement in block.body)
+    lines = [s.loc.line for s in statements if getattr(getattr(s, "target", None), "name", "") == variable]
+    return min(lines, default=0)
+
+
+def _refuse_floats(dispatchers: dict[FunctionType, Any]) -> None:
+    """Where an unsigned and a signed 64-bit integer meet in one variable, Numba makes a float64 and loses bits."""
+    for function, dispatcher in dispatchers.items():
+        for compiled in getattr(dispatcher, "overloads", {}).values():
+            annotation = compiled.type_annotation
+            floats = [name for name, kind in annotation.typemap.items() if isinstance(kind, types.Float)]
+            if floats:
+                line = max(_line_of(annotation, name) for name in floats)
+                where = f"{function.__code__.co_filename}:{line or function.__code__.co_firstlineno}"
+                problem = f"{function.__qualname__} makes a float: a division by /, or an 8-byte field meets a constant"
+                raise BuildError(problem, where, "use //; give the field as (field + 0)")
+
+
 def _library(function: type[Function]) -> tuple[str, str]:
     """LLVM IR of the function, and the name of its entry point in there."""
     # Numba also links for itself, though nothing runs here: the name only has to be known.
@@ -165,6 +188,7 @@ def _library(function: type[Function]) -> tuple[str, str]:
     _compile_one(process, dispatchers[process], (packet, record, kind), "a verdict")
     _compile_one(lifetime, dispatchers[lifetime], (record, kind), "milliseconds")
     _refuse_allocation(dispatchers)
+    _refuse_floats(dispatchers)
     step = numba.njit(**_OPTIONS)(_step(function, dispatchers[process], dispatchers[lifetime], tables_at))
     signature = (types.uint64, types.uint64, types.uint64)
     step.compile(signature)
