@@ -97,8 +97,6 @@ void ValkeyClient::commit(Ticket ticket, const Key& key, Bytes old, Bytes fresh,
 }
 
 void ValkeyClient::connected(std::uint64_t now) {
-  if (was_connected_) stats_.reconnects.add();
-  was_connected_ = true;
   decoder_.clear();
   output_.clear();
   state_ = State::handshake;

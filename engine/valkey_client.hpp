@@ -36,11 +36,11 @@ class ClockOffset {
  public:
   void sample(std::uint64_t sent, std::uint64_t received, std::uint64_t store_us);
   std::int64_t offset() const { return offset_; }
-  bool due(std::uint64_t now) const { return !known_ || now - asked_ >= refresh_us; }
+  bool due(std::uint64_t now) const { return now - asked_ >= (error_ > poor_us ? retry_us : refresh_us); }
   void asked(std::uint64_t now) { asked_ = now; }
 
  private:
-  static constexpr std::uint64_t refresh_us = 5'000'000;
+  static constexpr std::uint64_t refresh_us = 5'000'000, retry_us = 200'000, poor_us = 500;
   static constexpr std::uint64_t drift_per_million = 200;
   std::int64_t offset_ = 0;
   std::uint64_t error_ = 0, taken_ = 0, asked_ = 0;
@@ -149,7 +149,7 @@ class ValkeyClient {
   std::uint32_t handshake_replies_ = 0;
   ClockOffset clock_;
   std::string last_error_, fault_;
-  bool was_connected_ = false;
+  bool was_up_ = false;
 };
 
 }  // namespace snf

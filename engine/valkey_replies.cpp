@@ -108,6 +108,8 @@ bool ValkeyClient::take_reply(const Reply& reply, std::uint64_t now, StoreEvents
 void ValkeyClient::finish(RequestBatch* batch, std::uint64_t now, StoreEvents& events) {
   if (batch->purpose == RequestBatch::Purpose::handshake) {
     state_ = State::up;
+    if (was_up_) stats_.reconnects.add();
+    was_up_ = true;
     last_error_.clear();
     events.on_invalidate_all();
   }

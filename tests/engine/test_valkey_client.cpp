@@ -311,6 +311,18 @@ TEST_CASE("valkey client: the clock keeps the sample of the shortest round trip 
   CHECK(clock.offset() == 4500);
 }
 
+TEST_CASE("valkey client: a clock known well is asked every 5 s, one known badly five times a second") {
+  ClockOffset good, bad;
+  good.asked(1000);
+  good.sample(1000, 1100, 5000);
+  bad.asked(1000);
+  bad.sample(1000, 11'000, 5000);
+  CHECK(!good.due(5'000'999));
+  CHECK(good.due(5'001'000));
+  CHECK(!bad.due(200'999));
+  CHECK(bad.due(201'000));
+}
+
 TEST_CASE("valkey client: one latency sample for each batch") {
   Session session;
   session.up();
