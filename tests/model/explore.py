@@ -8,13 +8,18 @@ neither fault nor tick comes after the last packet has met its end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from .instance import Engine
 from .invariants import broken
+from .replies import Engine
 from .scenarios import Scenario
 from .world import OUTSIDE, Moment, Violation, World, forget, settled
+
+ARRIVE, SERVE, TAKE = "arrives", "the store serves a request", "takes a reply or push"
+KILL, CUT, NOTICE = "is killed", "loses its connection", "notices the lost connection"
+LATE, EXPIRE, TICK = "a write from a dead connection lands", "the store drops an expired record", "a tick"
+NOBODY = (LATE, EXPIRE, TICK)
 
 
 class Event(NamedTuple):
@@ -26,11 +31,11 @@ class Event(NamedTuple):
 
     def told(self, scenario: Scenario) -> str:
         """For people."""
-        if self.what == "arrive":
+        if self.what == ARRIVE:
             kind, number = scenario.packets[self.packet]
             return f"packet {self.packet} ({kind} {number}) arrives at {'AB'[self.who]}"
-        if self.what in ("tick", "expire", "late"):
-            return {"tick": "a tick", "expire": "the store drops an expired record", "late": "a late write lands"}[self.what]
+        if self.what in NOBODY:
+            return self.what
         return f"{'AB'[self.who]}: {self.what}"
 
 
@@ -43,7 +48,8 @@ class Finding(NamedTuple):
 
     def told(self, scenario: Scenario) -> str:
         """The counterexample, one event a line."""
-        return "\n".join([*(f"  {i}. {e.told(scenario)}" for i, e in enumerate(self.path, 1)), f"  => {self.violation}"])
+        steps = [f"  {i}. {event.told(scenario)}" for i, event in enumerate(self.path, 1)]
+        return "\n".join([*steps, f"  => {self.violation}"])
 
 
 def explore(scenario: Scenario) -> Finding:
@@ -84,19 +90,19 @@ def events(scenario: Scenario, moment: Moment) -> Iterator[Event]:
     yield from arrivals(scenario, moment)
     for who, i in enumerate(moment.instances):
         if i.requests:
-            yield Event("the store serves a request", who)
+            yield Event(SERVE, who)
         if i.replies:
-            yield Event("takes a reply or push", who)
+            yield Event(TAKE, who)
         if i.cut and i.alive:
-            yield Event("notices the lost connection", who)
+            yield Event(NOTICE, who)
     for index in range(len(moment.zombies)):
-        yield Event("late", index)
+        yield Event(LATE, index)
     for key, record in enumerate(moment.store.records):
         if record is not None and record.deadline <= moment.clock:
-            yield Event("expire", key)
+            yield Event(EXPIRE, key)
     if not settled(moment):
         if moment.clock < scenario.ticks:
-            yield Event("tick")
+            yield Event(TICK)
         yield from faults(moment)
 
 
@@ -110,7 +116,7 @@ def arrivals(scenario: Scenario, moment: Moment) -> Iterator[Event]:
         if trace.where == OUTSIDE and not twin and not early:
             for who, instance in enumerate(moment.instances[: 1 if nothing_yet else 2]):
                 if instance.alive:
-                    yield Event("arrive", who, p)
+                    yield Event(ARRIVE, who, p)
 
 
 def faults(moment: Moment) -> Iterator[Event]:
@@ -120,33 +126,30 @@ def faults(moment: Moment) -> Iterator[Event]:
     for who, i in enumerate(moment.instances):
         busy = i.requests or i.replies or any(i.flights)
         if i.alive and moment.crashes and busy:
-            yield Event("is killed", who)
+            yield Event(KILL, who)
         if i.alive and moment.cuts and not i.cut and (busy or any(i.cache)):
-            yield Event("loses its connection", who)
+            yield Event(CUT, who)
 
 
 def apply(world: World, event: Event) -> None:
     """Let one event happen."""
-    match event.what:
-        case "arrive":
-            Engine(world, event.who).arrive(event.packet)
-        case "the store serves a request":
-            world.serve(event.who)
-        case "takes a reply or push":
-            Engine(world, event.who).deliver()
-        case "notices the lost connection":
-            Engine(world, event.who).reconnect()
-        case "late":
-            world.serve_zombie(event.who)
-        case "expire":
-            world.expire(event.who)
-        case "tick":
-            world.tick()
-        case "is killed":
-            world.crashes -= 1
-            world.crash(event.who)
-        case "loses its connection":
-            world.cuts -= 1
-            world.abandon(event.who)
-            if not world.scenario.half_open:
-                Engine(world, event.who).reconnect()
+    acts: dict[str, Callable[[], None]] = {
+        ARRIVE: lambda: Engine(world, event.who).arrive(event.packet),
+        SERVE: lambda: world.serve(event.who),
+        TAKE: lambda: Engine(world, event.who).deliver(),
+        NOTICE: lambda: Engine(world, event.who).reconnect(),
+        LATE: lambda: world.serve_zombie(event.who),
+        EXPIRE: lambda: world.expire(event.who),
+        TICK: world.tick,
+        KILL: lambda: world.crash(event.who),
+        CUT: lambda: cut(world, event.who),
+    }
+    acts[event.what]()
+
+
+def cut(world: World, who: int) -> None:
+    """The connection dies; unless it is half open, the instance sees it at once."""
+    world.cuts -= 1
+    world.abandon(who)
+    if not world.scenario.half_open:
+        Engine(world, who).reconnect()

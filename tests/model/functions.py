@@ -21,7 +21,8 @@ class Packet(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What `process` answers. `rewrite`: NAT only, the port or flow written into it. `release`: sequence numbers of parked packets that leave with this one."""
+    """What `process` answers. `rewrite`: the port or flow that a NAT writes into the packet. `release`: numbers of
+    parked packets that leave with this one."""
 
     verdict: str
     state: State

@@ -1,20 +1,21 @@
 """One instance: the commit protocol and the cache, as an executable specification.
 
-Every rule that can be switched off is asked for by its number through `on`, in one named place each. The instance acts on
-a `World`; it knows the store only through requests and replies, and never looks at another instance.
+Here is what an instance asks of the store: look-ups, commits, refreshes (rules 1 to 6, 9, 12, 14); replies.py has what
+it does with the answers. A rule that can be switched off is asked for by its number through `on`, where it acts. The
+instance acts on a `World`; it knows the store only through requests and replies, and never another instance.
 """
 
 from __future__ import annotations
 
 from .functions import DROP, FORWARD, PARK, Outcome
-from .store import Commit, Fetch, KeepFrames, Ping, Push, Read, Record, Reply, Touch, Write
-from .world import Doubt, Flight, World
+from .store import Commit, Fetch, Read, Record, Touch, Write
+from .world import Flight, World
 
 EMPTY: tuple[int, ...] = ()
 
 
-class Engine:
-    """The protocol for instance `who`. `fresh` packets: a request was sent, or a commit carried them, after they came."""
+class Sender:
+    """What instance `who` sends. `fresh` packets: a request was sent, or a commit carried them, after they came."""
 
     def __init__(self, world: World, who: int) -> None:
         self.world, self.who = world, who
@@ -45,13 +46,12 @@ class Engine:
         self.world.send(self.who, Read((key, *partner), self.scenario.cache, False, self.world.clock))
 
     def usable(self, cached: Record) -> bool:
-        """Rule 14: not near its deadline, and the connection was heard of within stale_limit."""
-        trusted = self.trusts(self.world.instances[self.who].trusted) or not self.on("14")
-        return cached.deadline > self.world.clock and trusted
+        """Not past its deadline, and the connection was heard of within stale_limit."""
+        return cached.deadline > self.world.clock and self.trusts(self.world.instances[self.who].trusted)
 
     def trusts(self, sent: int) -> bool:
-        """May a record whose request was sent then justify FORWARD unchanged?"""
-        limit = self.scenario.stale_limit
+        """Rule 14: a record justifies FORWARD unchanged for stale_limit after an answered request was sent."""
+        limit = self.scenario.stale_limit if self.on("14") else None
         return self.scenario.cache and (limit is None or self.world.clock - sent <= limit)
 
     def final(self, packet: int, outcome: Outcome, fresh: tuple[int, ...], sent: int) -> bool:
@@ -76,7 +76,8 @@ class Engine:
                 self.world.release(packet, outcome, nonce, False)
             elif held or changed or self.must_refresh(record, outcome, packet):  # rule 3: from here on all are held
                 if len(held) == most:
-                    return self.commit(key, record, tuple(held), tuple(outcomes), queue[index:], flight)
+                    self.commit(key, record, tuple(held), tuple(outcomes), queue[index:], flight)
+                    return
                 held.append(packet)
                 outcomes.append(outcome)
                 working = outcome.state
@@ -84,9 +85,11 @@ class Engine:
                 self.world.release(packet, outcome, record.nonce if record else None, False)
                 passed += [packet] if outcome.verdict == FORWARD else []
             else:
-                return self.look_up(key, queue[index:], flight)
+                self.look_up(key, queue[index:], flight)
+                return
         if held:
-            return self.commit(key, record, tuple(held), tuple(outcomes), EMPTY, flight)
+            self.commit(key, record, tuple(held), tuple(outcomes), EMPTY, flight)
+            return
         self.set_flight(key, None)
         self.refresh(key, record, passed)
 
@@ -168,74 +171,7 @@ class Engine:
         self.world.change(self.who, counter=me.counter + 1)
         self.send_commit(key, Flight("commit", EMPTY, writes=((key, record, new),)))
 
-    # Replies and pushes, in wire order (rule 13).
-
-    def deliver(self) -> None:
-        """The oldest reply or push of the connection comes in."""
-        message, *rest = self.world.instances[self.who].replies
-        self.world.change(self.who, replies=tuple(rest))
-        if isinstance(message, Push):
-            return self.set_cache(message.key, None)
-        trusted = max(self.world.instances[self.who].trusted, message.request.sent)
-        self.world.change(self.who, trusted=trusted)
-        match message.request:
-            case Read(refill=True):
-                self.on_refill(message, message.request)
-            case Read():
-                self.on_look(message, message.request)
-            case Fetch():
-                self.on_fetch(reply=message)
-            case Commit():
-                self.on_commit(message, message.request)
-            case Ping() | Touch() | KeepFrames():
-                pass
-
-    def on_refill(self, reply: Reply, read: Read) -> None:
-        """Rule 12: only the reply of a tracked read fills the cache, unless a later commit of ours is under way."""
-        flight = self.world.instances[self.who].flights[read.keys[0]]
-        if flight is None or flight.phase != "commit":
-            self.set_cache(read.keys[0], reply.records[0])
-
-    def on_look(self, reply: Reply, read: Read) -> None:
-        """The record, absence, or for a pair both keys."""
-        key, record = read.keys[0], reply.records[0]
-        flight = self.flight(key)
-        if read.tracked:
-            self.set_cache(key, record)
-        if record is None and any(reply.records[1:]):
-            flight = flight._replace(attempt=flight.attempt + 1)  # rule 5: the outer key is taken
-        group, flight = self.resolve(record, flight, flight.group)
-        self.run(key, record, group, flight.waiting, read.sent, flight)
-
-    def on_fetch(self, reply: Reply) -> None:
-        """Rule 9: the frames were read; now the commit that lets them go. A missing one is not released."""
-        key, flight = self.committing("fetch")[0]
-        here = reply.frames + self.parked(flight)
-        found = (o._replace(release=tuple(n for n in o.release if n in here)) for o in flight.outcomes)
-        self.send_commit(key, flight._replace(phase="commit", outcomes=tuple(found)))
-
-    def on_commit(self, reply: Reply, commit: Commit) -> None:
-        """Rule 4: done, or the record that stands there instead."""
-        nonce = commit.writes[0].new.nonce
-        mine = [k for k, f in self.committing("commit") if f.writes[0][2].nonce == nonce]
-        if not mine:
-            return  # of a pair sent as two commands (rule 5 off), the first was refused
-        key, flight = mine[0], self.flight(mine[0])
-        if reply.done:
-            last = commit.writes[-1].key == flight.writes[-1][0]
-            return self.on_written(key, flight, commit) if last else None
-        conflicts = flight.conflicts + 1
-        flight = flight._replace(conflicts=conflicts)
-        if conflicts > self.scenario.most_conflicts:
-            for packet in flight.group:
-                self.world.name_drop(packet)
-            return self.look_up_or_end(key, flight._replace(group=EMPTY, conflicts=0, doubt=None))
-        if len(flight.writes) > 1:
-            return self.look_up(key, flight.group + flight.waiting, flight, (flight.writes[1][0],))
-        record = reply.records[0]
-        group, flight = self.resolve(record, flight, flight.group)
-        most = max(1, len(group) // 2) if group and flight.doubt is None else 99
-        self.run(key, record, group, flight.waiting, commit.sent, flight, most)
+    # What is outstanding, and the cache.
 
     def committing(self, phase: str) -> list[tuple[int, Flight]]:
         """Keys with an outstanding commit, or fetch of frames before it."""
@@ -248,64 +184,6 @@ class Engine:
             self.look_up(key, flight.waiting, flight)
         else:
             self.set_flight(key, None)
-
-    def on_written(self, key: int, flight: Flight, commit: Commit) -> None:
-        """The group leaves; those behind run on the record just written, which is a read as old as the commit."""
-        record = flight.writes[0][2]
-        self.set_free(flight.group, flight.outcomes, record.nonce)
-        if not self.on("12") and self.scenario.cache:
-            self.set_cache(key, record)
-        if not self.on("9-park") and self.parked(flight):
-            self.world.send(self.who, KeepFrames(self.parked(flight), True, self.world.clock))
-        self.run(key, record, EMPTY, flight.waiting, commit.sent, Flight("run", EMPTY))
-
-    def set_free(self, group: tuple[int, ...], outcomes: tuple[Outcome, ...], nonce: tuple[int, int]) -> None:
-        """Carry out what was buffered; released frames are deleted last (rule 9)."""
-        for packet, outcome in zip(group, outcomes, strict=True):
-            self.world.release(packet, outcome, nonce, True)
-        released = self.released(outcomes)
-        if released and self.on("9-release"):
-            self.world.send(self.who, KeepFrames(released, False, self.world.clock))
-
-    # Rule 7: unknown outcome.
-
-    def reconnect(self) -> None:
-        """The loss is noticed: no entry is usable, and whatever was outstanding is looked up."""
-        self.world.abandon(self.who)
-        me = self.world.instances[self.who]
-        self.world.change(self.who, cut=False, cache=(None,) * self.function.keys)
-        for key, flight in enumerate(me.flights):
-            if flight is not None:
-                self.recover(key, flight)
-
-    def recover(self, key: int, flight: Flight) -> None:
-        """The nonce of the record that stands there will tell whether the commit happened."""
-        if flight.phase == "commit":
-            _, old, new = flight.writes[0]
-            doubt = Doubt(new.nonce, old, flight.group, flight.outcomes)
-            if not self.on("7-trust"):
-                self.set_free(doubt.group, doubt.outcomes, doubt.nonce)
-                return self.look_up_or_end(key, flight._replace(group=EMPTY))
-            flight = flight._replace(doubt=doubt if self.on("7-again") else None)
-        everybody = flight.group + flight.waiting
-        if everybody:
-            self.look_up(key, everybody, flight)
-        else:
-            self.set_flight(key, None)
-
-    def resolve(self, record: Record | None, flight: Flight, group: tuple[int, ...]) -> tuple[tuple[int, ...], Flight]:
-        """Our nonce stands there, by a look-up or by a conflict with our own late commit: release what was computed."""
-        doubt = flight.doubt
-        if doubt is None:
-            return group, flight
-        if record is not None and record.nonce == doubt.nonce:
-            self.set_free(doubt.group, doubt.outcomes, doubt.nonce)
-            return group[len(doubt.group) :], flight._replace(doubt=None)
-        if record == doubt.old:
-            return group, flight  # not yet, but it may still come: then our next commit is refused by our own nonce
-        for packet in doubt.group:
-            self.world.packets[packet] = self.world.packets[packet]._replace(twice=True)
-        return group, flight._replace(doubt=None)
 
     def flight(self, key: int) -> Flight:
         """The flight that a reply belongs to."""

@@ -1,9 +1,10 @@
 """The invariants (a) to (e) of the protocol, executable.
 
-(a) `Baseline.explains`: some order of a flow's processed packets, in which each comes after those that had left when it arrived
-and after those ahead of it in its pipe, makes one baseline instance give the same verdicts, rewriting and releases. A
-FORWARD that changed nothing need only follow what had left more than `stale_limit` before. A packet still in flight, or
-lost with its instance, may have had its effect or not; one whose commit's fate was unknown may have had it twice.
+(a) `Baseline.explains`: some order of the processed packets, in which each comes after those that had left when it
+arrived and after those ahead of it in its pipe, makes one baseline instance give the same verdicts, rewriting and
+releases. A FORWARD that changed nothing need only follow what had left more than `stale_limit` before. A packet in flight,
+or lost with its instance, may have had its effect or not; one whose commit's fate stayed unknown, and which was run
+again, may have had it twice, as if the network had doubled it.
 (b) `ghost_lost`: no commit replaces a live record that it was not computed from. (c) `shared`: no outer port has two
 flows. (d) is judged by `World.release`. (e) `unaccounted`: a quiet world holds no packet, and what a record lists as
 parked is in the store.
@@ -95,7 +96,7 @@ class Baseline:
             yield from self.process(p, now, {key: (state, end) for key, state, end in table if end > now})
 
     def process(self, p: int, now: int, live: dict[int, tuple[State, int]]) -> Iterator[tuple[Outcome, Table]]:
-        """One packet. A refresh is due at a jittered part of the lifetime, so it may happen, and near the end it must."""
+        """One packet. A refresh is due at a jittered part of the lifetime, so it may happen; near the end it must."""
         function, packet = self.scenario.function, self.scenario.packets[p]
         key, attempt = function.key(packet), 0
         state, end = live.get(key, (None, 0))

@@ -69,27 +69,37 @@ FAR = 99
 ESTABLISHED = Record("est", BEFORE, FAR)
 HALF = Record("syn", BEFORE, FAR)
 
-SCENARIOS = {
-    s.name: s
-    for s in (
-        Scenario("opening", Firewall(), packets("syn", "synack", "data")),
-        Scenario("opening-off", Firewall(), packets("syn", "synack", "data"), cache=False),
-        Scenario("opening-crash", Firewall(), packets("syn", "synack", "rst"), crashes=1),
-        Scenario("opening-cut", Firewall(), packets("syn", "synack", "rst"), cache=False, cuts=1),
-        Scenario("closing-cut", Firewall(), packets("synack", "rst", "data"), start=HALF, cache=False, cuts=1),
-        Scenario("stale", Firewall(), packets("synack", "rst", "data"), start=HALF, warm=True, ticks=1, stale_limit=0, in_order=True),
-        Scenario(
-            "half-open", Firewall(), packets("rst", "data"), start=ESTABLISHED, warm=True, cuts=1, half_open=True, ticks=2,
-            stale_limit=1,
-        ),
-        Scenario(
-            "refresh", Firewall(), packets("data", "rst", "syn"), start=Record("est", BEFORE, 3), warm=True, ticks=2,
-            stale_limit=0, refreshes=True, in_order=True,
-        ),
-        Scenario("nat", Nat(), (Packet("out", 0), Packet("out", 1), Packet("out", 0)), cache=False),
-        Scenario("nat-in", Nat(), (Packet("out", 0), Packet("out", 1), Packet("in", 0)), cache=False, crashes=1),
-        Scenario("park", Reassembly(), (Packet("seq", 1), Packet("seq", 2), Packet("seq", 3)), cache=False),
-        Scenario("park-crash", Reassembly(), (Packet("seq", 1), Packet("seq", 2), Packet("seq", 1)), cache=False, crashes=1),
-    )
-}  # fmt: skip
+OPENING = packets("syn", "synack", "data")
+RESET = packets("syn", "synack", "rst")
+CLOSING = packets("synack", "rst", "data")
+REFRESH, REFRESH_TRACKED = packets("rst", "data", "syn"), packets("data", "rst", "data")
+OUT = (Packet("out", 0), Packet("out", 1), Packet("out", 0))
+OUT_AND_IN = (*OUT[:2], Packet("in", 0))
+PIECES = (Packet("seq", 1), Packet("seq", 2), Packet("seq", 3))
+RETRANSMITTED = (*PIECES[:2], Packet("seq", 1))
 
+# A standing clock: every rule that needs no time.
+STANDING = (
+    Scenario("opening", Firewall(), OPENING),
+    Scenario("opening-off", Firewall(), OPENING, cache=False),
+    Scenario("opening-crash", Firewall(), RESET, crashes=1),
+    Scenario("opening-cut", Firewall(), RESET, cache=False, cuts=1),
+    Scenario("closing-cut", Firewall(), CLOSING, cache=False, start=HALF, cuts=1),
+    Scenario("nat", Nat(), OUT, cache=False),
+    Scenario("nat-in", Nat(), OUT_AND_IN, cache=False, crashes=1),
+    Scenario("park", Reassembly(), PIECES, cache=False),
+    Scenario("park-crash", Reassembly(), RETRANSMITTED, cache=False, crashes=1),
+)
+
+# A clock: staleness, deadlines, refreshes.
+TIMED = (
+    Scenario("stale", Firewall(), CLOSING, start=HALF, warm=True, ticks=1, stale_limit=0, in_order=True),
+    Scenario("half-open", Firewall(), CLOSING[1:], start=ESTABLISHED, warm=True, cuts=1, half_open=True, ticks=1,
+             stale_limit=0),
+    Scenario("refresh", Firewall(), REFRESH, cache=False, start=Record("est", BEFORE, 3), ticks=2, refreshes=True,
+             in_order=True),
+    Scenario("refresh-tracked", Firewall(), REFRESH_TRACKED, start=Record("est", BEFORE, 2), warm=True, ticks=1,
+             stale_limit=0, refreshes=True, in_order=True),
+)  # fmt: skip
+
+SCENARIOS = {scenario.name: scenario for scenario in STANDING + TIMED}

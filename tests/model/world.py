@@ -14,7 +14,8 @@ from .store import Commit, KeepFrames, Nonce, Ping, Push, Record, Reply, Request
 if TYPE_CHECKING:
     from .scenarios import Scenario
 
-OUTSIDE, INSIDE, LEFT, DROPPED, PARKED, NAMED, LOST = "outside", "in flight", "left", "dropped", "parked", "named", "lost"
+OUTSIDE, INSIDE, NAMED, LOST = "outside", "in flight", "dropped under a name", "lost"
+LEFT, DROPPED, PARKED = "left", "dropped", "parked"
 
 
 class Doubt(NamedTuple):
@@ -27,7 +28,7 @@ class Doubt(NamedTuple):
 
 
 class Flight(NamedTuple):
-    """What a key waits for. `group`: packets that the outstanding request carries; `waiting`: came after it was sent."""
+    """What a key waits for. `group`: packets that the request carries; `waiting`: came after it was sent."""
 
     phase: str  # look, fetch, commit
     group: tuple[int, ...]
@@ -53,8 +54,8 @@ class Instance(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What happened to one packet. `seen`, `long_seen`, `ahead`: packets that had left when it arrived, had left by more
-    than stale_limit, had arrived at the same instance before it."""
+    """What happened to one packet. `seen`, `long_seen`, `ahead`: packets that had left when it arrived, had left by
+    more than stale_limit, had arrived at the same instance before it."""
 
     where: str = OUTSIDE
     at: int = 0
@@ -65,6 +66,7 @@ class Trace(NamedTuple):
     ahead: tuple[int, ...] = ()
     outcome: Outcome | None = None
     changed: bool = False
+    gone: bool = False  # was parked and has left again before its own instance knew that it was parked
     twice: bool = False  # its commit's fate was unknown and it was run again
 
 
@@ -112,7 +114,7 @@ class World:
 
     def change(self, who: int, **fields: object) -> None:
         """Replace fields of one instance."""
-        self.instances[who] = self.instances[who]._replace(**fields)  # type: ignore[arg-type]  # names are checked at run time
+        self.instances[who] = self.instances[who]._replace(**fields)  # type: ignore[arg-type]  # the names are checked at run time
 
     def send(self, who: int, request: Request) -> None:
         """Put a request on the wire; into a dead connection it goes unnoticed."""
@@ -156,6 +158,7 @@ class World:
 
     def crash(self, who: int) -> None:
         """kill -9: what the instance held is lost with it."""
+        self.crashes -= 1
         self.abandon(who)
         keys = self.scenario.function.keys
         self.instances[who] = Instance((None,) * keys, (None,) * keys, alive=False)
@@ -192,11 +195,12 @@ class World:
         flow = self.scenario.flow
         if any(self.packets[p].where == INSIDE and flow(p) == flow(packet) for p in trace.ahead):
             self.violations.append(f"(a) packet {packet} overtook another in its pipe")
-        where = {DROP: DROPPED, PARK: PARKED}.get(outcome.verdict, LEFT)
-        self.packets[packet] = trace._replace(where=where, left=self.clock, outcome=outcome._replace(state=None), changed=changed)
+        where = {DROP: DROPPED, PARK: LEFT if trace.gone else PARKED}.get(outcome.verdict, LEFT)
+        known = outcome._replace(state=None)
+        self.packets[packet] = trace._replace(where=where, left=self.clock, outcome=known, changed=changed)
         for p, other in enumerate(self.packets):
-            if other.where == PARKED and self.scenario.packets[p].number in outcome.release:
-                self.packets[p] = other._replace(where=LEFT)
+            if self.scenario.packets[p].number in outcome.release and other.where in (PARKED, INSIDE):
+                self.packets[p] = other._replace(where=LEFT) if other.where == PARKED else other._replace(gone=True)
         self.judged = True
 
     def name_drop(self, packet: int) -> None:
