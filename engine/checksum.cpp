@@ -40,14 +40,6 @@ std::uint64_t checksum_add(std::uint64_t sum, const std::uint8_t* data, std::siz
   return static_cast<std::uint64_t>(even) + static_cast<std::uint64_t>(even >> 64);
 }
 
-std::uint16_t checksum_fold(std::uint64_t sum) {
-  sum = (sum >> 32) + (sum & 0xffffffff);
-  sum = (sum >> 32) + (sum & 0xffffffff);
-  sum = (sum >> 16) + (sum & 0xffff);
-  sum = (sum >> 16) + (sum & 0xffff);
-  return static_cast<std::uint16_t>(sum);
-}
-
 std::uint64_t pseudo_header_sum(const std::uint8_t* ip, std::uint8_t protocol, std::uint32_t length) {
   std::uint8_t rest[8] = {0, 0, 0, 0, 0, 0, 0, protocol};
   store32(rest, length);

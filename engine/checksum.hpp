@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace snf {
 
@@ -10,7 +11,24 @@ namespace snf {
 std::uint64_t checksum_add(std::uint64_t sum, const std::uint8_t* data, std::size_t length);
 
 // Folds a sum to 16 bits, not complemented: 0xffff over bytes that include a right checksum.
-std::uint16_t checksum_fold(std::uint64_t sum);
+inline std::uint16_t checksum_fold(std::uint64_t sum) {
+  sum = (sum >> 32) + (sum & 0xffffffff);
+  sum = (sum >> 32) + (sum & 0xffffffff);
+  sum = (sum >> 16) + (sum & 0xffff);
+  sum = (sum >> 16) + (sum & 0xffff);
+  return static_cast<std::uint16_t>(sum);
+}
+
+// The header checksum of an IPv4 header that is there as long as it says (RFC 791 section 3.1). Asked for every packet.
+inline bool ipv4_checksum_holds(const std::uint8_t* ip) {
+  std::uint64_t sum = 0;
+  for (unsigned words = ip[0] & 15; words > 0; --words, ip += 4) {
+    std::uint32_t word;
+    std::memcpy(&word, ip, sizeof word);
+    sum += word;
+  }
+  return checksum_fold(sum) == 0xffff;
+}
 
 // The pseudo header of TCP, UDP and ICMPv6 (RFC 9293 section 3.1, RFC 8200 section 8.1). `ip` is the IP header.
 std::uint64_t pseudo_header_sum(const std::uint8_t* ip, std::uint8_t protocol, std::uint32_t length);

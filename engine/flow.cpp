@@ -64,17 +64,6 @@ std::uint64_t stretch(std::uint64_t secret) {
   return (secret ^ (secret >> 31)) | 1;
 }
 
-// Keys have at least 23 bytes, so the last step may overlap the one before it.
-std::uint64_t keyed_hash(const Key& key, std::uint64_t secret) {
-  const std::uint64_t other = stretch(secret);
-  std::uint64_t state = secret ^ key.size;
-  for (std::size_t at = 0; at + 16 < key.size; at += 16)
-    state = fold(word(key.bytes + at) ^ other, word(key.bytes + at + 8) ^ state);
-  const std::uint8_t* last = key.bytes + key.size - 16;
-  state = fold(word(last) ^ other, word(last + 8) ^ state);
-  return fold(state ^ other, stretch(other));
-}
-
 void append_address(Key& key, std::uint8_t version, std::uint64_t high, std::uint64_t low) {
   if (version == 6) {
     store64(key.bytes + key.size, high);
@@ -106,8 +95,20 @@ bool source_is_low(const PacketRecord& packet) {
 
 }  // namespace
 
+Keys::HashSecret::HashSecret(std::uint64_t secret) : words{secret, stretch(secret), stretch(stretch(secret))} {}
+
+// Keys have at least 23 bytes, so the last step may overlap the one before it.
+std::uint64_t Keys::keyed_hash(const Key& key, const HashSecret& secret) {
+  std::uint64_t state = secret.words[0] ^ key.size;
+  for (std::size_t at = 0; at + 16 < key.size; at += 16)
+    state = fold(word(key.bytes + at) ^ secret.words[1], word(key.bytes + at + 8) ^ state);
+  const std::uint8_t* last = key.bytes + key.size - 16;
+  state = fold(word(last) ^ secret.words[1], word(last + 8) ^ state);
+  return fold(state ^ secret.words[1], secret.words[2]);
+}
+
 Keys::Keys(std::uint32_t deployment, std::uint64_t secret, std::uint64_t seed)
-    : deployment_(deployment), secret_(secret), seed_(seed) {
+    : deployment_(deployment), shared_(secret), local_(seed) {
   for (std::size_t port = 0; port < port_map_.size(); ++port)
     port_map_[port] = static_cast<std::uint8_t>(stretch(secret ^ stretch(port)) >> 56);
 }
@@ -148,8 +149,8 @@ void Keys::fragment(const PacketRecord& packet, const Layout& layout, Key& key) 
   key.size = static_cast<std::uint8_t>(key.size + 4);
 }
 
-std::uint64_t Keys::hash(const Key& key) const { return keyed_hash(key, seed_); }
+std::uint64_t Keys::hash(const Key& key) const { return keyed_hash(key, local_); }
 
-std::uint64_t Keys::shared_hash(const Key& key) const { return keyed_hash(key, secret_); }
+std::uint64_t Keys::shared_hash(const Key& key) const { return keyed_hash(key, shared_); }
 
 }  // namespace snf

@@ -40,9 +40,14 @@ class Keys {
   std::uint8_t shard(std::uint16_t port1, std::uint16_t port2) const;
 
  private:
+  struct HashSecret {
+    explicit HashSecret(std::uint64_t secret);
+    std::uint64_t words[3];
+  };
+  static std::uint64_t keyed_hash(const Key& key, const HashSecret& secret);
   void begin(Key& key, std::uint8_t shard, KeyKind kind, const PacketRecord& packet) const;
   std::uint32_t deployment_;
-  std::uint64_t secret_, seed_;
+  HashSecret shared_, local_;  // from secret and seed
   std::array<std::uint8_t, 65536> port_map_;
 };
 

@@ -20,6 +20,13 @@ enum EtherType : std::uint16_t {
   old_qinq = 0x9100
 };
 
+// What a record holds before anything is known. Copied as bytes, so that padding is written too.
+constexpr PacketRecord blank = [] {
+  PacketRecord record{};
+  record.window_scale = no_window_scale;
+  return record;
+}();
+
 constexpr unsigned max_tags = 3;
 constexpr std::uint32_t arp_size = 28;  // RFC 826, Ethernet and IPv4
 
@@ -73,11 +80,10 @@ bool has_checksum(std::uint8_t version, std::uint8_t protocol) {
 }  // namespace
 
 ParseResult parse(const Frame& frame, PacketRecord& record, Layout& layout) {
-  std::memset(static_cast<void*>(&record), 0, sizeof record);  // padding too
+  std::memcpy(static_cast<void*>(&record), &blank, sizeof record);
   layout = Layout{};
   record.frame_length = frame.length;
   record.direction = static_cast<std::uint8_t>(frame.side);
-  record.window_scale = no_window_scale;
   std::uint16_t type = 0;
   const std::uint32_t network = skip_ethernet(frame, record, type);
   if (network == 0) return refused(Drop::truncated);
@@ -89,7 +95,7 @@ ParseResult parse(const Frame& frame, PacketRecord& record, Layout& layout) {
 
 bool checksums_hold(const Frame& frame, const PacketRecord& record, const Layout& layout) {
   const std::uint8_t* ip = frame.data + layout.network;
-  if (record.version == 4 && checksum_fold(checksum_add(0, ip, (ip[0] & 15) * 4u)) != 0xffff) return false;
+  if (record.version == 4 && !ipv4_checksum_holds(ip)) return false;
   const std::uint8_t protocol = own_protocol(record);
   if (layout.transport == 0 || layout.first_fragment || !has_checksum(record.version, protocol)) return true;
   return transport_checksum_holds(ip, frame.data + layout.transport, layout.end - layout.transport, protocol);

@@ -72,7 +72,7 @@ ParseResult parse_ipv4(const Span& span, PacketRecord& record, Network& network)
   const std::uint32_t header = (ip[0] & 15) * 4u, total = load16(ip + 2);
   if (ip[0] >> 4 != 4 || header < ipv4_size || total < header) return refused(Drop::malformed);
   if (room < header || (room < total && !span.quoted)) return refused(Drop::truncated);
-  if (!span.quoted && checksum_fold(checksum_add(0, ip, header)) != 0xffff) return refused(Drop::bad_checksum);
+  if (!span.quoted && !ipv4_checksum_holds(ip)) return refused(Drop::bad_checksum);
   record.version = 4;
   record.protocol = ip[9];
   record.source_high = record.destination_high = 0;
