@@ -71,9 +71,9 @@ class Instance:
         with suppress(BlockingIOError):
             while content := os.read(self.output, 1 << 16):
                 *lines, self._tail = (self._tail + content).split(b"\n")
-                for line in lines:
-                    with suppress(json.JSONDecodeError):
-                        self.figures = json.loads(line)
+                for document in map(json.loads, lines):
+                    if "commits" in document:  # and no event
+                        self.figures = document
 
     def store_operations(self) -> tuple[int, int]:
         """Reads and commits so far."""
