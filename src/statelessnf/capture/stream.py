@@ -7,8 +7,8 @@ Memory stays bounded: compressed input is fed in pieces so small that even the d
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import zstandard
 
@@ -35,7 +35,7 @@ class Stream:
         self._file = self._open()
         self._pieces = self._choose()
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> BufferedReader:
         try:
             return self.path.open("rb")
         except OSError as error:
@@ -86,7 +86,7 @@ class Stream:
 
     def _read(self, size: int) -> bytes:
         try:
-            piece = self._file.read(size)
+            piece = self._file.read1(size)
         except OSError as error:
             raise self.failed(f"cannot read the capture: {error.strerror}", "check the disk") from error
         self.file_position += len(piece)

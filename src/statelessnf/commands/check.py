@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +66,20 @@ def explained(deployment: Deployment) -> Iterator[str]:
     if store.address.kind != "memory":
         cached = f"at most {instance.cache_flows:,} a pipe, and used for {store.stale_ms} ms without the store"
         yield f"Records are cached, {cached}." if store.cache == "tracked" else "No record is cached: each packet asks."
-    explain = getattr(deployment.function_class, "explain", None)
-    if explain is not None:
-        yield from explain(deployment.settings)
+    if (words := _words(deployment)) is not None:
+        yield from words.explain(deployment.settings)
 
 
 def warnings(deployment: Deployment) -> list[str]:
     """What is valid and probably not meant."""
-    check_settings = getattr(deployment.function_class, "warnings", None)
-    found = list(check_settings(deployment.settings)) if check_settings is not None else []
+    words = _words(deployment)
+    found = [] if words is None else list(words.warnings(deployment.settings))
     if deployment.store.cache == "tracked" and deployment.store.stale_ms == 0:
         found.append("store.stale_ms = 0: a cached record is never used; write cache = 'off' instead")
     return found
+
+
+def _words(deployment: Deployment) -> Any:
+    """The module beside the function's own, named `<function>_words`: `explain` and `warnings` of its settings."""
+    name = f"{deployment.function_class.__module__}_words"
+    return importlib.import_module(name) if find_spec(name) is not None else None

@@ -94,7 +94,8 @@ def show(summary: Summary, *, as_json: bool) -> None:
 
 def _rows(document: dict[str, Any]) -> Iterable[tuple[str, str]]:
     yield "instances", f"{document['instances']}, split by {document['split']}"
-    yield "store", f"{document['store']}, cache {document['cache']}"
+    baseline = document["store"] == "memory"
+    yield "store", "memory: the baseline" if baseline else f"{document['store']}, cache {document['cache']}"
     rate = document["packets"] / document["seconds"] if document["seconds"] else 0
     yield "packets", f"{document['packets']:,} in {document['seconds']:.1f} s ({rate:,.0f} a second)"
     yield "forwarded", f"{document['forwarded']:,}"

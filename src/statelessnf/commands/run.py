@@ -23,12 +23,13 @@ MOST_DROPS = 100_000  # packets in the file of --capture-drops
 
 def run(file: Path, *, as_json: bool, capture_drops: Path | None) -> None:
     """Runs until SIGINT or SIGTERM. Raises SnfError if it cannot start."""
-    wake = Wake()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is nothing to reload yet
     line = Line(as_json)
     deployment = load(file)
     with ExitStack() as stack:
         drops = None if capture_drops is None else stack.enter_context(CaptureWriter(capture_drops))
         instance = stack.enter_context(running_instance(deployment, line.say, capture_drops=drops is not None))
+        wake = Wake()
         ports = deployment.instance.ports
         assert ports is not None  # running_instance has checked it
         shown = f"{ports.inside} | {ports.outside}, store {deployment.store.address.shown()}"
@@ -65,7 +66,7 @@ class Session:
 
     def watch(self, file: Path) -> None:
         """Until a signal says stop. SIGHUP publishes the rules of `file`; a fault in it changes nothing."""
-        due = self._began
+        due = self._began + PERIOD
         while not self._wake.stop:
             self._wake.wait(max(0.0, due - time.monotonic()))
             if self._wake.reload:
