@@ -29,7 +29,7 @@ def warnings(settings: Any) -> list[str]:
 
 def rule_in_words(rule: Rule) -> str:
     """`allow outbound tcp from 10.0.0.0/8 to any address, ports 80, 8000-8999`."""
-    words = [rule.action]
+    words: list[str] = [rule.action]
     words += [] if rule.direction == "any" else [rule.direction]
     words += ["any protocol" if rule.protocol == ANY_PROTOCOL else rule.protocol_name.removeprefix("protocol ")]
     words += [f"type {', '.join(map(str, rule.icmp_types))}"] if rule.icmp_types else []
