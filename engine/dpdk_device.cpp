@@ -83,15 +83,17 @@ int mtu_of(const std::string& interface) {
   return mtu;
 }
 
+bool is_af_xdp(int descriptor) {
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  return getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_XDP;
+}
+
 std::set<int> af_xdp_sockets() {
   std::set<int> sockets;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
     const int descriptor = std::stoi(entry.path().filename());
-    int domain = 0;
-    socklen_t size = sizeof domain;
-    if (getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_XDP) {
-      sockets.insert(descriptor);
-    }
+    if (is_af_xdp(descriptor)) sockets.insert(descriptor);
   }
   return sockets;
 }
@@ -142,6 +144,11 @@ void DpdkDevice::remove() {
   const bool known = rte_eth_dev_info_get(id_, &info) == 0;
   rte_eth_dev_close(id_);
   if (known) rte_dev_remove(info.device);
+  // libxdp 1.3 leaves the socket open, and with it the queue bound.
+  for (int& descriptor : descriptors_) {
+    if (is_af_xdp(descriptor)) close(descriptor);
+    descriptor = -1;
+  }
 }
 
 void DpdkDevice::probe() {
