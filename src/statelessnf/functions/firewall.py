@@ -16,22 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from statelessnf.function import Function, classify
 from statelessnf.functions.queries import ask, belongs, is_request
 from statelessnf.functions.rules import ACTIONS, ALLOW, MAX_RULES, REJECT, Rule, check_size, rule_rows
-from statelessnf.functions.tcp_tracking import (
-    BAD_FLAGS,
-    CLOSE,
-    DOUBTED,
-    FIRST_LOW,
-    NONE,
-    OPENS,
-    PASS,
-    REVIVED,
-    SEGMENT_SYN,
-    begin,
-    is_exact_reset,
-    is_over,
-    segment_of,
-    track,
-)
+from statelessnf.functions.tcp_reset import is_exact_reset, is_over
+from statelessnf.functions.tcp_states import CLOSE, DOUBTED, FIRST_LOW, NONE, REVIVED, SEGMENT_SYN, segment_of
+from statelessnf.functions.tcp_tracking import BAD_FLAGS, OPENS, PASS, begin, track
 from statelessnf.functions.tcp_window import elapsed, touch
 from statelessnf.functions.timeouts import (
     GENERIC,
@@ -67,9 +54,9 @@ def may_open(packet: Any) -> bool:
 
 def admitted(packet: Any, tables: Any, rule: int) -> int:
     """What rule number `rule` (negative: the default) says of a packet: FORWARD or a drop, with its effects."""
-    action, log = int(tables.settings[0].default), 0
+    action, log = tables.settings[0].default, 0
     if rule >= 0:
-        action, log = int(tables.actions[rule].action), int(tables.actions[rule].log)
+        action, log = tables.actions[rule].action, tables.actions[rule].log
         count(packet, rule)
     if log:
         event(packet, LOGGED_ALLOW if action == ALLOW else LOGGED_DENY, rule)
@@ -155,8 +142,8 @@ class Firewall(Function):
     name = "firewall"
     record = np.dtype(
         [
-            ("state", "u1"),  # tcp_tracking.SYN_SENT ..., timeouts.UNREPLIED ...
-            ("flags", "u1"),  # tcp_tracking.FIRST_LOW ...
+            ("state", "u1"),  # tcp_states.SYN_SENT ..., timeouts.UNREPLIED ...
+            ("flags", "u1"),  # tcp_states.FIRST_LOW ...
             ("slack", "u1"),  # log2 of the bytes by which end and limit may lag behind
             ("scales", "u1", (2,)),  # window scale of each side, NO_WINDOW_SCALE: none
             ("rule", "<u2"),  # index of the rule that let the flow in, NO_RULE: the default did
@@ -165,7 +152,7 @@ class Firewall(Function):
             ("end", "<u4", (2,)),  # TCP: highest sequence number sent, by side
             ("limit", "<u4", (2,)),  # TCP: highest that the peer allows
             ("window", "<u4", (2,)),  # TCP: largest window announced, bytes
-            ("noted", "<u4"),  # tcp_tracking.NOTED_SYN, NOTED_ACK; ICMP: type of the request
+            ("noted", "<u4"),  # tcp_states.NOTED_SYN, NOTED_ACK; ICMP: type of the request
             ("noted_window", "<u2"),
             ("noted_scale", "u1"),
         ]
@@ -232,11 +219,11 @@ class Firewall(Function):
 
     @staticmethod
     def lifetime(record: Any, tables: Any) -> int:
-        milliseconds = int(tables.timeouts[record.state].milliseconds)
+        milliseconds: int = tables.timeouts[record.state].milliseconds + 0
         if record.state >= UNREPLIED:
             return milliseconds
         if record.flags & DOUBTED:
-            return min(milliseconds, int(tables.timeouts[CLOSE].milliseconds))
-        if record.flags & REVIVED:
-            return min(milliseconds, int(tables.timeouts[UNACKNOWLEDGED].milliseconds))
+            milliseconds = min(milliseconds, tables.timeouts[CLOSE].milliseconds + 0)
+        elif record.flags & REVIVED:
+            milliseconds = min(milliseconds, tables.timeouts[UNACKNOWLEDGED].milliseconds + 0)
         return milliseconds

@@ -25,12 +25,12 @@ def is_request(icmp_type: int) -> bool:
 def ask(packet: Any, record: Any, side: int) -> None:
     """An allowed request: the record expects its answers."""
     record.noted = packet.icmp_type
-    record.flags = int(record.flags) | _ASKED >> side
+    record.flags = record.flags | _ASKED >> side
 
 
 def belongs(packet: Any, record: Any, side: int) -> bool:
     """A request like the one that was allowed from this side, or a reply to one from the other side."""
-    flags = int(record.flags)
+    flags = record.flags
     for i in range(len(REQUESTS)):
         if record.noted == REQUESTS[i]:
             if packet.icmp_type == REQUESTS[i]:

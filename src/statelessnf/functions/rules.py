@@ -95,7 +95,7 @@ def _ports(value: object) -> Range:
 
 
 def _protocol(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= ANY_PROTOCOL:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255:
         return value
     if isinstance(value, str) and value in _PROTOCOLS:
         return _PROTOCOLS[value]

@@ -23,17 +23,17 @@ MAX_SCALE = 14  # RFC 7323 §2.3
 
 def segment_end(packet: Any) -> int:
     """Sequence number behind the segment; SYN and FIN count one each (RFC 9293 §3.4)."""
-    flags = int(packet.tcp_flags)
-    return add32(packet.sequence, int(packet.payload_length) + (1 if flags & SYN else 0) + (1 if flags & FIN else 0))
+    flags = packet.tcp_flags
+    return add32(packet.sequence, packet.payload_length + (1 if flags & SYN else 0) + (1 if flags & FIN else 0))
 
 
 def elapsed(packet: Any, record: Any) -> int:
     """Milliseconds since the record's last change of note, modulo 2^32."""
-    return sub32(packet.now, record.changed)
+    return sub32(packet.now + 0, record.changed)
 
 
 def touch(packet: Any, record: Any) -> None:
-    record.changed = add32(packet.now, 0)
+    record.changed = add32(packet.now + 0, 0)
 
 
 def open_side(packet: Any, record: Any, side: int) -> None:
@@ -41,8 +41,8 @@ def open_side(packet: Any, record: Any, side: int) -> None:
     end = segment_end(packet)
     record.end[side] = end
     record.limit[side] = end
-    record.window[side] = max(int(packet.window), 1)
-    scale = int(packet.window_scale)
+    record.window[side] = max(packet.window, 1)
+    scale = packet.window_scale
     record.scales[side] = scale if scale == NO_WINDOW_SCALE else min(scale, MAX_SCALE)
     if side == 1 and (record.scales[0] == NO_WINDOW_SCALE or record.scales[1] == NO_WINDOW_SCALE):
         record.scales[0] = NO_WINDOW_SCALE  # both have to offer scaling (RFC 7323 §2.2)
@@ -51,9 +51,9 @@ def open_side(packet: Any, record: Any, side: int) -> None:
 
 def acknowledged(packet: Any, record: Any, side: int) -> int:
     """Highest number that the segment acknowledges, SACK included; without one (or 0 in a RST): taken as right."""
-    flags = int(packet.tcp_flags)
+    flags = packet.tcp_flags
     if not flags & ACK or (flags & RST and packet.acknowledgement == 0):
-        return int(record.end[1 - side])
+        return add32(record.end[1 - side], 0)
     return seq_max(packet.acknowledgement, packet.sack)
 
 
@@ -61,7 +61,7 @@ def _place_of_acknowledgement(packet: Any, record: Any, side: int, slack: int) -
     ack, sent = acknowledged(packet, record, side), record.end[1 - side]
     if seq_lt(add32(sent, slack), ack):
         return OUTSIDE  # acknowledges what was never sent
-    return STALE if seq_lt(ack, sub32(sent, max(int(record.window[side]), ACK_WINDOW))) else INSIDE
+    return STALE if seq_lt(ack, sub32(sent, max(record.window[side], ACK_WINDOW))) else INSIDE
 
 
 def place(packet: Any, record: Any, side: int, slack: int, opens: bool) -> int:
@@ -72,7 +72,7 @@ def place(packet: Any, record: Any, side: int, slack: int, opens: bool) -> int:
     where = _place_of_acknowledgement(packet, record, side, slack)
     if where == OUTSIDE or opens:
         return where
-    end, peer_window = segment_end(packet), int(record.window[1 - side])
+    end, peer_window = segment_end(packet), record.window[1 - side]
     if peer_window != 0 and seq_lt(end, sub32(record.end[side], peer_window)):
         where = STALE
     limit = add32(record.limit[side], slack)
@@ -84,10 +84,8 @@ def place(packet: Any, record: Any, side: int, slack: int, opens: bool) -> int:
 
 def announced(packet: Any, record: Any, side: int) -> int:
     """The segment's window in bytes; that of a SYN is never scaled (RFC 7323 §2.2)."""
-    scale = int(record.scales[side])
-    if int(packet.tcp_flags) & SYN or scale == NO_WINDOW_SCALE:
-        return int(packet.window)
-    return int(packet.window) << min(scale, MAX_SCALE)
+    scale = 0 if packet.tcp_flags & SYN or record.scales[side] == NO_WINDOW_SCALE else record.scales[side]
+    return add32(packet.window << min(scale, MAX_SCALE), 0)
 
 
 def reach(packet: Any, record: Any, side: int) -> int:
@@ -107,9 +105,9 @@ def fold(packet: Any, record: Any, side: int, established: bool) -> None:
     """Bring the record up to what the segment (INSIDE) says. The caller knows that the record has to change."""
     peer = 1 - side
     ack = acknowledged(packet, record, side)
-    sacked = sub32(ack, packet.acknowledgement) if int(packet.tcp_flags) & ACK else 0
+    sacked = sub32(ack, packet.acknowledgement) if packet.tcp_flags & ACK else 0
     limit = reach(packet, record, side)
-    record.window[side] = max(int(record.window[side]), announced(packet, record, side) + sacked)
+    record.window[side] = max(record.window[side], announced(packet, record, side) + sacked)
     record.end[side] = seq_max(record.end[side], segment_end(packet))
     record.limit[peer] = seq_max(record.limit[peer], limit)
     if established:  # data was within the true limit: so that data and acknowledgements do not both move the record
@@ -119,5 +117,5 @@ def fold(packet: Any, record: Any, side: int, established: bool) -> None:
 def widen(packet: Any, record: Any) -> None:
     """A move of an established flow: slack for at most four a second."""
     if elapsed(packet, record) < BUSY_MS:
-        record.slack = min(int(record.slack) + 2, LAST_SLACK)
+        record.slack = min(record.slack + 2, LAST_SLACK)
     touch(packet, record)

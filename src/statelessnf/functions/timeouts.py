@@ -1,7 +1,7 @@
 """How long a flow lives without a packet: states of records, and the section [firewall.timeouts].
 
 Names and values are those of Linux conntrack (nf_conntrack-sysctl); all in seconds. TCP's states are the numbers of
-`tcp_tracking`; those of the other protocols follow behind.
+`tcp_states`; those of the other protocols follow behind.
 """
 
 from typing import Annotated, Any
@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from statelessnf.functions import tcp_tracking as tcp
+from statelessnf.functions import tcp_states as tcp
 
 UNREPLIED, STREAM, QUERIED, GENERIC = range(tcp.SYN_SENT2 + 1, tcp.SYN_SENT2 + 5)
-UNACKNOWLEDGED = GENERIC + 1  # no state: the row for a flow that was doubted (see tcp_tracking)
+UNACKNOWLEDGED = GENERIC + 1  # no state: the row for a flow that was doubted (see tcp_reset)
 
 Seconds = Annotated[int, Field(ge=1, le=10 * 365 * 86400)]
 
