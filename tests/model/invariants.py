@@ -2,9 +2,9 @@
 
 (a) `Baseline.explains`: some order of the processed packets, in which each comes after those that had left when it
 arrived and after those ahead of it in its pipe, makes one baseline instance give the same verdicts, rewriting and
-releases. A FORWARD that changed nothing need only follow what had left more than `stale_limit` before. A packet in flight,
-or lost with its instance, may have had its effect or not; one whose commit's fate stayed unknown, and which was run
-again, may have had it twice, as if the network had doubled it.
+releases. A FORWARD that changed nothing need only follow what had left more than `stale_limit` before. A packet in
+flight, or lost with its instance, may have had its effect or not; one whose commit's fate stayed unknown, and which was
+run again, may have had it twice, as if the network had doubled it.
 (b) `ghost_lost`: no commit replaces a live record that it was not computed from. (c) `shared`: no outer port has two
 flows. (d) is judged by `World.release`. (e) `unaccounted`: a quiet world holds no packet, and what a record lists as
 parked is in the store.
