@@ -251,6 +251,25 @@ TEST_CASE("valkey client: lost in the middle, everything is answered once, then 
   CHECK(session.feed("*1\r\n_\r\n") == "r6=absent");
 }
 
+TEST_CASE("valkey client: what was answered before the loss is not answered again, and its batches count no more") {
+  Session session;
+  session.up();
+  session.read(1, "a");
+  session.read(2, "b", true);
+  session.poll();
+  session.read(3, "c");
+  session.poll();
+  CHECK(session.feed("*1\r\n_\r\n") == "r1=absent");
+  session.client->lost(session.now, "gone", session.events);
+  CHECK(session.events.take() == "r2=unknown r3=unknown");
+  CHECK(session.client->outstanding() == 0);
+  session.up();
+  session.read(4, "d");
+  CHECK(session.poll() == wire({"MGET", "d"}));
+  session.read(5, "e");
+  CHECK(session.poll() == wire({"MGET", "e"}));
+}
+
 TEST_CASE("valkey client: half a reply of a dead connection does not reach the next one") {
   Session session;
   session.up();

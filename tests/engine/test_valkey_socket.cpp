@@ -133,6 +133,13 @@ TEST_CASE_FIXTURE(Fixture, "valkey socket: attempts become rarer, and never stop
     poll();
   }
   CHECK(now - since <= 501'000);
+  server.reply(handshake_reply);
+  CHECK(poll() == "!all");
+  server.received();
+  server.link.reset();
+  poll();
+  now += 10'000;  // once it was up, the next attempt comes soon again
+  up();
 }
 
 TEST_CASE_FIXTURE(Fixture, "valkey socket: a store that refuses is asked again, with its reason kept") {
