@@ -177,7 +177,8 @@ void Flights::release(std::uint32_t index) {
   Packet& packet = pool_[index];
   if (packet.stage == Stage::flow) return outlet_.finish(index);
   if ((packet.verdict & 0xff) == verdict_forward) return learned_.push(pool_, index);
-  outlet_.drop(index, Drop::fragment_without_first);
+  const bool overlap = packet.verdict >> 8 == overlaps;
+  outlet_.drop(index, overlap ? Drop::fragment_overlap : Drop::fragment_without_first);
 }
 
 void Flights::release_all(PacketQueue& queue) {

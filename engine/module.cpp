@@ -3,6 +3,7 @@
 
 NB_MODULE(_engine, module) {
   snf::bind_pipe(module);
+  snf::bind_bench(module);
 #ifdef SNF_DPDK
   snf::bind_instance(module);
 #endif

@@ -52,6 +52,7 @@ nb::dict stats_dict(std::span<const Stats* const> pipes) {
   nb::dict result;
   static constexpr std::pair<const char*, Counter Stats::*> single[] = {
       {"passed", &Stats::passed},           {"generated", &Stats::generated},
+      {"answers_limited", &Stats::answers_limited},
       {"cache_hits", &Stats::cache_hits},   {"reads", &Stats::reads},
       {"tracked_reads", &Stats::tracked_reads}, {"commits", &Stats::commits},
       {"refreshes", &Stats::refreshes},     {"conflicts", &Stats::conflicts},

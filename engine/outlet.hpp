@@ -80,13 +80,15 @@ class Outlet {
   void measure(const Buffer& buffer);
   void carry_out(const Packet& packet);
   void answer(const Packet& packet);
+  bool may_answer(std::uint64_t now_ms);
 
   Port& port_;
   PacketPool& pool_;
   Stats& stats_;
   std::size_t captured_;
   std::array<Buffer, 2> buffers_;
-  std::uint64_t now_ns_ = 0;
+  std::uint64_t now_ns_ = 0, answers_from_ms_ = 0;
+  std::uint32_t answers_left_ = 0;
   Handover<Event> events_;
   Handover<DroppedFrame> dropped_;
 };

@@ -63,6 +63,7 @@ struct Layout {
   std::uint32_t fragment_id = 0;
   bool first_fragment = false;   // offset 0 and more to come: has ports, others follow
   std::uint16_t fragment_offset = 0;  // bytes; of a later fragment
+  std::uint16_t header_end = 0;  // of a first fragment: bytes of the datagram up to the end of its transport header
 };
 
 enum class Parsed : std::uint8_t { flow, pass, drop };  // pass: ARP and neighbour discovery

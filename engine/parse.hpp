@@ -23,6 +23,7 @@ struct Network {
   std::uint32_t end;        // offset behind the IP packet's last byte in this frame
   std::uint32_t fragment_id;
   std::uint32_t fragment_offset;  // bytes
+  std::uint32_t fragment_start;   // offset of what offsets of fragments count from
   bool more_fragments;
   bool fragment_header;  // IPv6: there is one, even if it is atomic (RFC 6946)
 };

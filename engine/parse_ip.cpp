@@ -47,8 +47,10 @@ std::uint32_t extension_size(std::uint8_t header, std::uint8_t length) {
   return header == authentication ? (length + 2u) * 4 : (length + 1u) * 8;  // RFC 4302 2.2, RFC 8200 4.3
 }
 
+// network.transport is already behind it.
 void read_fragment_header(const std::uint8_t* header, Network& network) {
   network.fragment_header = true;
+  network.fragment_start = network.transport;
   network.fragment_offset = load16(header + 2) & 0xfff8u;
   network.more_fragments = header[3] & 1;
   network.fragment_id = load32(header + 4);
@@ -78,7 +80,7 @@ ParseResult parse_ipv4(const Span& span, PacketRecord& record, Network& network)
   record.source_high = record.destination_high = 0;
   record.source_low = mapped_prefix << 32 | load32(ip + 12);
   record.destination_low = mapped_prefix << 32 | load32(ip + 16);
-  network.transport = span.start + header;
+  network.transport = network.fragment_start = span.start + header;
   network.end = std::min(span.start + total, span.limit);
   network.fragment_id = load16(ip + 4);
   read_fragment_field(load16(ip + 6), network);
@@ -113,9 +115,9 @@ ParseResult parse_ipv6_chain(const Span& span, PacketRecord& record, Network& ne
     if (result.what != Parsed::flow) return result;
     const std::uint32_t size = extension_size(record.protocol, header[1]);
     if (network.end - network.transport < size) return header_missing(network);
+    network.transport += size;
     if (record.protocol == fragmentation) read_fragment_header(header, network);
     record.protocol = header[0];
-    network.transport += size;
     if (network.fragment_offset != 0) return accepted;  // what follows is data
   }
   return hides_transport(record.protocol) ? refused(Drop::unsupported_header) : accepted;

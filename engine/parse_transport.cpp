@@ -92,6 +92,19 @@ ParseResult parse_tcp(const std::uint8_t* frame, const Network& network, PacketR
   return accepted;
 }
 
+namespace {
+
+ParseResult parse_transport(const std::uint8_t* frame, const Network& network, PacketRecord& record, Layout& layout) {
+  if (record.protocol == protocol::tcp) return parse_tcp(frame, network, record);
+  if (record.protocol == protocol::udp) return parse_udp(frame, network, record);
+  if (record.protocol == (record.version == 4 ? protocol::icmp : protocol::icmpv6))
+    return parse_icmp(frame, network, record, layout);
+  record.payload_length = network.end - network.transport;
+  return accepted;
+}
+
+}  // namespace
+
 ParseResult parse_payload(const std::uint8_t* frame, const Network& network, PacketRecord& record, Layout& layout) {
   layout.fragment_id = network.fragment_id;
   if (network.more_fragments && (network.end - network.transport) % 8 != 0)
@@ -99,12 +112,9 @@ ParseResult parse_payload(const std::uint8_t* frame, const Network& network, Pac
   if (network.fragment_offset != 0) return parse_later_fragment(network, record, layout);
   layout.first_fragment = network.more_fragments;
   layout.transport = static_cast<std::uint16_t>(network.transport);
-  if (record.protocol == protocol::tcp) return parse_tcp(frame, network, record);
-  if (record.protocol == protocol::udp) return parse_udp(frame, network, record);
-  if (record.protocol == (record.version == 4 ? protocol::icmp : protocol::icmpv6))
-    return parse_icmp(frame, network, record, layout);
-  record.payload_length = network.end - network.transport;
-  return accepted;
+  const ParseResult result = parse_transport(frame, network, record, layout);
+  layout.header_end = static_cast<std::uint16_t>(network.end - record.payload_length - network.fragment_start);
+  return result;
 }
 
 }  // namespace snf

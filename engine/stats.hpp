@@ -91,6 +91,7 @@ struct Stats {
   Counter forwarded[2], forwarded_bytes[2];  // by Side on which it left
   Counter passed;       // ARP, neighbour discovery
   Counter generated;    // RST, ICMP unreachable
+  Counter answers_limited;  // packets to reject that got no answer, as answers are limited in rate
   Counter cache_hits;   // packets decided on a cached record
   Counter reads, tracked_reads, commits, refreshes, conflicts, unknown_outcomes, reruns;
   Counter invalidations, cache_flushes, reconnects;

@@ -68,6 +68,24 @@ class Instance:
     def link_up(self) -> bool: ...
     def available(self) -> bool: ...
 
+class Traffic:
+    """A pipe that eats packets made on the fly; one side of a comparison (options: those of a pipe)."""
+
+    @staticmethod
+    def flows(
+        options: Mapping[str, Any], packets: int, open_flows: int, frame_bytes: int, seed: int = 1
+    ) -> Traffic:
+        """Complete TCP flows of `packets` packets, `open_flows` at a time; frames of 64 to 1518 bytes with their FCS."""
+    @staticmethod
+    def capture(
+        options: Mapping[str, Any], frames: Sequence[tuple[int, bytes, int]], open_flows: int, seed: int = 1
+    ) -> Traffic:
+        """The flows of a capture, (side, frame, flow number) in its order, over and over with new client addresses."""
+    def run(self, seconds: float, reference: bool = False) -> tuple[int, int, int]:
+        """Run for about `seconds`: (packets forwarded, dropped, ns). reference: parse, make the key, forward; no more."""
+    def stats(self) -> dict[str, Any]: ...
+    def available(self) -> bool: ...
+
 def describe(frame: bytes, deployment: int, secret: int) -> tuple[str, bytes, bytes]:
     """("flow" | "pass" | drop reason, key, packet record). For a fragment the key is its datagram's."""
 

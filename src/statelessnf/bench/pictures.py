@@ -1,0 +1,62 @@
+"""Pictures of benchmark results, in the manner of the paper's figures. Drawn without a display."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402 - the back end is chosen first
+
+from statelessnf.errors import SnfError  # noqa: E402 - as above
+
+COLOURS = {"baseline": "tab:gray", "off": "tab:orange", "tracked": "tab:blue"}
+TITLES = {
+    "long": "long flows (10,000 packets)",
+    "short": "short flows (100 packets)",
+    "enterprise": "enterprise trace",
+}
+Row = Mapping[str, Any]
+
+
+def save(figure: Any, path: Path) -> None:
+    """Complete or not at all. Raises SnfError where it cannot be written."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(partial, format="png", dpi=110)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise SnfError(f"cannot write: {error.strerror}", str(path), "choose another place with --output") from None
+    finally:
+        plt.close(figure)
+
+
+def throughput(rows: Sequence[Row], path: Path) -> None:
+    """Figures 5 and 6: Mpps by frame size for each shape; Gbit/s for the capture."""
+    shapes = [shape for shape in TITLES if any(row["shape"] == shape for row in rows)]
+    figure, axes = plt.subplots(1, len(shapes), figsize=(5 * len(shapes), 4), squeeze=False, layout="constrained")
+    for axis, shape in zip(axes[0], shapes, strict=True):
+        axis.set_title(TITLES[shape])
+        chosen = [row for row in rows if row["shape"] == shape]
+        _bars(axis, chosen) if shape == "enterprise" else _lines(axis, chosen)
+    save(figure, path)
+
+
+def _lines(axis: Any, rows: Sequence[Row]) -> None:
+    for mode, colour in COLOURS.items():
+        points = sorted((row["frame_bytes"], row["mpps"]) for row in rows if row["mode"] == mode)
+        if points:
+            axis.plot(*zip(*points, strict=True), marker="o", color=colour, label=mode)
+    axis.set(xlabel="frame (bytes)", ylabel="million packets/s", ylim=(0, None))
+    axis.legend()
+
+
+def _bars(axis: Any, rows: Sequence[Row]) -> None:
+    modes = [row["mode"] for row in rows]
+    axis.bar(modes, [row["gbit_s"] for row in rows], color=[COLOURS[mode] for mode in modes])
+    axis.set(ylabel="Gbit/s")

@@ -1,0 +1,103 @@
+"""The least a client can do: requests encoded beforehand, replies counted by their bytes. What is left is the store.
+
+Several batches of 100 are in flight, so that the server never waits for us. It answers what the store's own ceiling
+is on this machine, at this moment: look-ups of keys (MGET) and commits (SET … IFEQ … GET PXAT, as the engine sends it).
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Sequence
+
+BATCH = 100  # keys or commands a request, as the engine sends them and as in §5.3 of the paper
+IN_FLIGHT = 4
+VALUE = b"v" * 64  # bytes, about a firewall record with its envelope
+
+
+def encode(*words: bytes) -> bytes:
+    """One command in RESP."""
+    parts = [b"*%d\r\n" % len(words)]
+    parts += [b"$%d\r\n%s\r\n" % (len(word), word) for word in words]
+    return b"".join(parts)
+
+
+def key(number: int) -> bytes:
+    """22 bytes, as an IPv4 flow key has."""
+    return b"{bb}bnch" + number.to_bytes(14, "big")
+
+
+class RawClient:
+    """One blocking connection that sends prepared batches and counts the bytes of their replies."""
+
+    def __init__(self, address: str) -> None:
+        kind, _, place = address.partition(":")
+        if kind == "unix":
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.connect(place)
+        else:
+            host, _, port = place.rpartition(":")
+            self.socket = socket.create_connection((host.strip("[]"), int(port)))
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = bytearray(1 << 20)
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def call(self, *words: bytes) -> bytes:
+        """One command whose reply is one short segment."""
+        self.socket.sendall(encode(*words))
+        return self.socket.recv(1 << 16)
+
+    def receive(self, size: int) -> None:
+        while size > 0:
+            size -= self.socket.recv_into(self.buffer, min(size, len(self.buffer)))
+
+    def rate(self, batches: Sequence[tuple[bytes, int]], seconds: float) -> float:
+        """Operations a second (BATCH in each of `batches`: request and size of its reply), sent round robin."""
+        done, start = 0, time.perf_counter()
+        waiting: list[int] = []
+        index = 0
+        while time.perf_counter() - start < seconds:
+            while len(waiting) < IN_FLIGHT:
+                request, size = batches[index % len(batches)]
+                self.socket.sendall(request)
+                waiting.append(size)
+                index += 1
+            self.receive(waiting.pop(0))
+            done += 1
+        elapsed = time.perf_counter() - start
+        for size in waiting:
+            self.receive(size)
+        return done * BATCH / elapsed
+
+    def latencies(self, request: bytes, size: int, count: int) -> list[float]:
+        """Seconds for each of `count` round trips, one at a time."""
+        taken = []
+        for _ in range(count):
+            start = time.perf_counter()
+            self.socket.sendall(request)
+            self.receive(size)
+            taken.append(time.perf_counter() - start)
+        return taken
+
+
+def lookups(keys: int) -> list[tuple[bytes, int]]:
+    """MGET of BATCH keys each, all `keys` of them, which hold VALUE."""
+    size = len(b"*%d\r\n" % BATCH) + BATCH * (len(b"$%d\r\n" % len(VALUE)) + len(VALUE) + 2)
+    return [(encode(b"MGET", *map(key, range(i, i + BATCH))), size) for i in range(0, keys, BATCH)]
+
+
+def commits(keys: int) -> list[tuple[bytes, int]]:
+    """BATCH times SET … IFEQ … GET PXAT; each puts the value that is there, and so succeeds for ever."""
+    expire = b"%d" % (int(time.time() * 1000) + 3_600_000)
+    size = BATCH * (len(b"$%d\r\n" % len(VALUE)) + len(VALUE) + 2)
+    commands = [encode(b"SET", key(i), VALUE, b"IFEQ", VALUE, b"GET", b"PXAT", expire) for i in range(keys)]
+    return [(b"".join(commands[i : i + BATCH]), size) for i in range(0, keys, BATCH)]
+
+
+def fill(client: RawClient, keys: int) -> None:
+    """Give every key its value."""
+    for i in range(0, keys, BATCH):
+        words = [word for j in range(i, i + BATCH) for word in (key(j), VALUE)]
+        client.call(b"MSET", *words)

@@ -1,0 +1,58 @@
+"""The shapes of traffic of §7.2.1: long flows, short flows, and the flows of a real capture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from statelessnf import _engine
+from statelessnf.capture import CaptureReader
+from statelessnf.config import Deployment
+from statelessnf.errors import CaptureError
+from statelessnf.routing import Router
+from statelessnf.split import Split
+
+FRAME_SIZES = (64, 128, 256, 512, 1024, 1500)  # bytes, with the FCS
+FRAME_CHECK = 4
+CAPTURED_OPEN = 2000  # flows of a capture under way at a time
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Traffic of one kind; `traffic` makes a pipe that eats it."""
+
+    name: str
+    frame_bytes: int  # with FCS; the mean for a capture
+    packets_per_flow: float
+    open_flows: int
+    frames: tuple[tuple[int, bytes, int], ...] = field(default=(), repr=False)  # of a capture: side, frame, flow
+
+    def traffic(self, options: Mapping[str, Any]) -> _engine.Traffic:
+        if self.frames:
+            return _engine.Traffic.capture(options, self.frames, self.open_flows)
+        return _engine.Traffic.flows(options, int(self.packets_per_flow), self.open_flows, self.frame_bytes)
+
+
+def long_flows(frame_bytes: int) -> Shape:
+    return Shape("long", frame_bytes, 10_000, 3_000)
+
+
+def short_flows(frame_bytes: int) -> Shape:
+    return Shape("short", frame_bytes, 100, 3_000)
+
+
+def captured_flows(path: Path, deployment: Deployment) -> Shape:
+    """The TCP flows of a capture; sides by the deployment's `inside` networks. Raises CaptureError."""
+    router = Router(lambda frame: _engine.describe(frame, 0, 0), deployment.inside, 1, Split.flow)
+    flows: dict[tuple[bytes, ...], int] = {}
+    frames: list[tuple[int, bytes, int]] = []
+    for number, packet in enumerate(CaptureReader(path)):
+        side, _, keys = router.route(packet.frame, number)
+        if keys:
+            frames.append((side, packet.frame, flows.setdefault(keys, len(flows))))
+    if not frames:
+        raise CaptureError("has no packet of any flow", str(path), "give a capture of TCP or UDP traffic")
+    size = sum(len(frame) + FRAME_CHECK for _, frame, _ in frames) / max(len(frames), 1)
+    return Shape("enterprise", round(size), len(frames) / max(len(flows), 1), CAPTURED_OPEN, tuple(frames))

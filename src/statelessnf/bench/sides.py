@@ -1,0 +1,100 @@
+"""The sides of a throughput comparison: one function in every mode over one store, and the store itself.
+
+Each mode is a pipe of its own (own flows, own records) that stands still while the others have their turn, so all
+sides share cores, store and noise. `reference` parses, makes the key and says FORWARD: what any function has to do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from statelessnf import _engine
+from statelessnf.bench.raw_client import RawClient, commits, fill, lookups
+from statelessnf.config import Deployment
+from statelessnf.errors import StoreUnavailable
+from statelessnf.pipe_options import pipe_options
+from statelessnf.store_access import OpenStore
+
+STORE_KEYS = 20_000
+CONNECT_SECONDS = 5.0
+WARM_UP = 0.5  # seconds
+MODES = ("baseline", "off", "tracked")
+
+# Makes a pipe that eats traffic of one shape and frame size.
+MakeTraffic = Callable[[Mapping[str, Any]], _engine.Traffic]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What one slice gave."""
+
+    packets: int
+    seconds: float
+
+    @property
+    def mpps(self) -> float:
+        return self.packets / self.seconds / 1e6
+
+
+class Side:
+    """One mode's pipe with its traffic."""
+
+    def __init__(self, traffic: _engine.Traffic, seconds: float) -> None:
+        self.traffic, self.seconds = traffic, seconds
+        self._before: dict[str, Any] = {}
+        self._wait()
+        traffic.run(WARM_UP)
+        self.forget()
+
+    def _wait(self) -> None:
+        until = time.monotonic() + CONNECT_SECONDS
+        self.traffic.run(0.001)
+        while not self.traffic.available():
+            if time.monotonic() > until:
+                raise StoreUnavailable("does not answer the benchmark's pipe", do="look at the store's log")
+            self.traffic.run(0.01)
+
+    def measure(self, reference: bool = False) -> float:
+        """Mpps over one slice, dropped packets not counted."""
+        forwarded, _, ns = self.traffic.run(self.seconds, reference)
+        return Rate(forwarded, ns / 1e9).mpps
+
+    def forget(self) -> None:
+        """Statistics begin here."""
+        self._before = self.traffic.stats()
+
+    def since(self) -> dict[str, int]:
+        """What was asked of the store, and how many flows and packets there were, since `forget`."""
+        now, names = self.traffic.stats(), ("reads", "tracked_reads", "commits", "conflicts", "flows_opened")
+        counts = {name: now[name] - self._before[name] for name in names}
+        counts["packets"] = sum(now["forwarded"]) - sum(self._before["forwarded"])
+        counts["drops"] = sum(now["drops"].values()) + sum(now["function_drops"])
+        counts["drops"] -= sum(self._before["drops"].values()) + sum(self._before["function_drops"])
+        return counts
+
+
+def mode_options(deployment: Deployment, program: Any, store: OpenStore, mode: str) -> dict[str, Any]:
+    """Options of a pipe in `mode`; each mode has records of its own in the store."""
+    options = pipe_options(deployment, program, None if mode == "baseline" else store.access)
+    options.update(mode=mode, acl=True, deployment=options["deployment"] ^ MODES.index(mode))
+    return options
+
+
+class StoreSide:
+    """The store's own ceilings, by the least of clients."""
+
+    def __init__(self, address: str, seconds: float) -> None:
+        self.client, self.seconds = RawClient(address), seconds
+        fill(self.client, STORE_KEYS)
+        self._lookups, self._commits = lookups(STORE_KEYS), commits(STORE_KEYS)
+
+    def lookups(self) -> float:
+        """Million keys a second."""
+        return self.client.rate(self._lookups, self.seconds) / 1e6
+
+    def commits(self) -> float:
+        """Million commits a second."""
+        return self.client.rate(self._commits, self.seconds) / 1e6

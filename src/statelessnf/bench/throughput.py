@@ -1,0 +1,109 @@
+"""`snf bench throughput`: Figures 5 and 6 of the paper (§7.2.1) for one function, from a memory port.
+
+Shapes: `long` (3,000 flows of 10,000 packets), `short` (100,000 flows of 100), both interleaved as on a link, and
+`enterprise` (the flows of a capture, over and over). Each row compares one mode with what bounds it:
+
+    baseline  with the reference, which parses, makes the key and forwards
+    off       with the store's look-ups per key: each packet needs one
+    tracked   with the baseline; for short flows with the lower of the baseline and the store's ceiling for as many
+              commits as the flows needed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from statelessnf.bench.shapes import Shape
+from statelessnf.bench.sides import MODES, Side, StoreSide, mode_options
+from statelessnf.bench.slices import Interval, median_interval, ratio, take_turns
+from statelessnf.builder import build
+from statelessnf.config import Deployment
+from statelessnf.store_access import OpenStore
+
+BARS = {("long", "tracked"): 0.9, ("short", "tracked"): 0.7, ("long", "off"): 0.8, ("long", "baseline"): 0.6}
+BAR_FRAME = 64  # bytes: the bars are for the smallest frames
+
+
+@dataclass(frozen=True)
+class Row:
+    """One mode on one shape and frame size. Rates: medians over all slices; ratios: medians within turns, 95 %."""
+
+    shape: str
+    frame_bytes: int  # mean over the capture's frames for `enterprise`
+    mode: str
+    mpps: float
+    gbit_s: float  # of frames with FCS, without preamble and gap
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    against: str
+    bar: float | None
+    commits_per_flow: float
+    reads_per_flow: float
+    reads_per_packet: float
+    drops: int
+
+    @property
+    def met(self) -> bool | None:
+        return None if self.bar is None else self.ratio >= self.bar
+
+    def json(self) -> dict[str, Any]:
+        return {**asdict(self), "met": self.met}
+
+
+def measure_shape(
+    deployment: Deployment, store: OpenStore, shape: Shape, turns: int, slice_s: float, progress: Callable[[int], None]
+) -> list[Row]:
+    """All modes on one shape and frame size, in turns with each other and with the store."""
+    program = build(deployment.function_class)
+    sides = {mode: Side(shape.traffic(mode_options(deployment, program, store, mode)), slice_s) for mode in MODES}
+    raw = StoreSide(store.access.address, slice_s)
+    calls: dict[str, Callable[[], float]] = {
+        "reference": lambda: sides["baseline"].measure(reference=True),
+        **{mode: side.measure for mode, side in sides.items()},
+        "lookups": raw.lookups,
+        "commits": raw.commits,
+    }
+    rates = take_turns(calls, turns, progress)
+    raw.client.close()
+    return [_row(shape, mode, rates, sides[mode].since()) for mode in MODES]
+
+
+def _row(shape: Shape, mode: str, rates: dict[str, list[float]], counts: dict[str, int]) -> Row:
+    flows = max(counts["packets"] / shape.packets_per_flow, 1e-9)
+    commits = counts["commits"] / flows
+    reads = counts["reads"] + counts["tracked_reads"]
+    against, compared = _compared(shape, mode, rates, commits)
+    mpps = median_interval(rates[mode]).median
+    return Row(
+        shape=shape.name,
+        frame_bytes=shape.frame_bytes,
+        mode=mode,
+        mpps=round(mpps, 3),
+        gbit_s=round(mpps * shape.frame_bytes * 8 / 1000, 3),
+        ratio=round(compared.median, 3),
+        ratio_low=round(compared.low, 3),
+        ratio_high=round(compared.high, 3),
+        against=against,
+        bar=BARS.get((shape.name, mode)) if shape.frame_bytes == BAR_FRAME else None,
+        commits_per_flow=round(commits, 2),
+        reads_per_flow=round(reads / flows, 2),
+        reads_per_packet=round(reads / max(counts["packets"], 1), 3),
+        drops=counts["drops"],
+    )
+
+
+def _compared(shape: Shape, mode: str, rates: dict[str, list[float]], commits_per_flow: float) -> tuple[str, Interval]:
+    if mode == "baseline":
+        return "reference", ratio(rates, "baseline", "reference")
+    if mode == "off":
+        return "store look-ups", ratio(rates, "off", "lookups")
+    if shape.name != "short" or commits_per_flow == 0:
+        return "baseline", ratio(rates, "tracked", "baseline")
+    ceiling = [rate / commits_per_flow * shape.packets_per_flow for rate in rates["commits"]]
+    bounds = [min(pair) for pair in zip(ceiling, rates["baseline"], strict=True)]
+    values = [a / b for a, b in zip(rates["tracked"], bounds, strict=True)]
+    lower = "baseline" if bounds == rates["baseline"] else "lower of baseline and store commits"
+    return lower, median_interval(values)
