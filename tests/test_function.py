@@ -107,15 +107,18 @@ def test_pinhole_in_plain_python() -> None:
 
 
 def test_fault_restores_record_and_voids_effects() -> None:
-    packet = np.zeros(1, PACKET)
-    packet["protocol"], packet["direction"] = UDP, 2  # ports[2] is out of bounds, after an event was recorded
-    record = np.array([(1, 6, 5, 0, (8, 9))], Pinhole.record)
-    tables = plain_tables(Pinhole, table_arrays(Pinhole, Pinhole.Config()))
-    outcome = run_plain(Pinhole, packet[0], record[0], tables)
-    assert outcome[0] == DROP
-    assert (outcome.lifetime, outcome.fault) == (0, True)
+    def process(packet: Any, record: Any, tables: Any) -> int:
+        record.count, packet.ttl = 9, 9
+        event(packet, 1, 1)
+        return int(tables.nothing)
+
+    packet, record = np.zeros(1, PACKET), np.array([(1, 5)], GOOD)
+    function = make(process=staticmethod(process))
+    outcome = run_plain(function, packet[0], record[0], plain_tables(function, {}))
+    assert (outcome.verdict, outcome.lifetime, outcome.fault) == (DROP, 0, True)
     assert outcome.record == record
-    assert packet["effect_count"] == 0
+    assert record["count"] == 5
+    assert (packet["effect_count"][0], packet["ttl"][0]) == (0, 9)
 
 
 @pytest.mark.parametrize("verdict", [3, -1, 255, drop_as(0), drop_as(-2), FORWARD | 1 << 8, 1 << 16, "no number", None])

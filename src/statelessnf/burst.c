@@ -32,7 +32,8 @@ void* numba_runtime_build_excinfo_struct(void* structure, void* arguments) {
   return 0;
 }
 
-int32_t snf_step(int64_t* result, void** exception, uint64_t job, uint64_t tables, uint64_t services);
+__attribute__((visibility("hidden"))) int32_t snf_step(int64_t* result, void** exception, uint64_t job, uint64_t tables,
+                                                       uint64_t services);
 
 EXPORT void snf_burst(struct Job* jobs, uint64_t count, const void* tables, uint64_t services) {
   for (struct Job* job = jobs; job != jobs + count; ++job) {
