@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from statelessnf.builder import build
 from statelessnf.errors import LabError
+from statelessnf.find import find_function
 from statelessnf.lab.downloads import Downloads, Progress, start_downloads
 from statelessnf.lab.instances import Instance, run_command, write_deployment
 from statelessnf.lab.lifetime import Lab
@@ -75,7 +77,8 @@ class Demo:
 
     def _start_instances(self, command: Callable[[Path], Sequence[str]]) -> list[Instance]:
         store = "memory" if self._result.baseline else "embedded"
-        self._view.say(f"instances: firewall, store {store}")
+        self._view.say(f"instances: firewall (compiled now if it is not yet), store {store}")
+        build(find_function("firewall"))
         deployment = write_deployment(self._lab.folder, store)
         started = []
         for number, namespace in enumerate(self._topology.instances):

@@ -1,8 +1,8 @@
 """The clients' side of the downloads: one process, many sockets, every checksum verified.
 
 Runs as `python -m statelessnf.lab.download_worker` inside the clients' namespace. One JSON order comes in on standard
-input (see `Order`), JSON lines go out on standard output: `{"progress": …}` every INTERVAL seconds, `{"download": …}`
-when one ends, `{"finished": …}` at the end. Times are the system's monotonic clock, which other processes share.
+input (see `Order`), JSON lines go out on standard output: `{"progress": …}` every INTERVAL seconds and at the end,
+`{"download": …}` when one ends. Times are the system's monotonic clock, which other processes share.
 Standard library only: it shares two cores with everything that it measures.
 """
 
@@ -134,8 +134,8 @@ class Worker:
                 self._end_silent(now)
                 self._report(now)
                 next_report = now + INTERVAL
+        self._end_pause(time.monotonic())
         self._report(time.monotonic())
-        _say(finished={"bytes": self._bytes})
 
     def _report(self, now: float) -> None:
         """Totals, and the longest time without a byte to any client that ended since the last report."""
@@ -154,18 +154,25 @@ class Worker:
         if events & selectors.EVENT_WRITE:
             download.send_request()
             self._selector.modify(download.socket, selectors.EVENT_READ, download)
-        elif size := download.take(self._buffer, now):
-            self._bytes += size
-            self._pause = max(self._pause, now - self._last_read)
-            self._last_read = now
+        else:
+            self._take(download, now)
         if download.outcome is not None:
             self._close(download, now)
+
+    def _take(self, download: Download, now: float) -> None:
+        if size := download.take(self._buffer, now):
+            self._bytes += size
+            self._end_pause(now)
+
+    def _end_pause(self, now: float) -> None:
+        self._pause = max(self._pause, now - self._last_read)
+        self._last_read = now
 
     def _end_silent(self, now: float) -> None:
         """End downloads without a byte for too long; what waits below the low-water mark is read first."""
         limit = now - self._order["timeout"]
         for download in [download for download in self._running if download.last_byte < limit]:
-            self._bytes += download.take(self._buffer, now)
+            self._take(download, now)
             if download.last_byte < limit and download.outcome is None:
                 download.outcome = "timeout"
             if download.outcome is not None:

@@ -70,7 +70,7 @@ class Downloads:
             message = json.loads(line)
             if "download" in message:
                 self.ended.append(Ended(**message["download"]))
-            elif "progress" in message:
+            else:
                 yield Progress(**message["progress"])
 
     def close(self) -> None:
