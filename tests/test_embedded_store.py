@@ -8,16 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import valkey
 
 from statelessnf.errors import ConfigError, StoreRefused, StoreUnavailable
 from statelessnf.store import embedded
-from statelessnf.store.embedded import attach, default_run_directory, embedded_store
+from statelessnf.store.embedded import EmbeddedStore, attach, default_run_directory, embedded_store
 
 USER = """
 import sys
@@ -128,6 +130,23 @@ def _command(process: Path) -> bytes:
         return (process / "cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def test_threads_that_attach_at_once_agree(directory: Path) -> None:
+    together = Barrier(8)
+
+    def attached(_number: int) -> EmbeddedStore:
+        together.wait(10)
+        return attach(directory, 64)
+
+    for _ in range(3):
+        with ThreadPoolExecutor(8) as pool:
+            stores = list(pool.map(attached, range(8)))
+        assert len({store.secret for store in stores}) == 1
+        assert len({server_pid(store.socket_path) for store in stores}) == 1
+        for store in stores:
+            store.detach()
+        (directory / "secret").unlink()
 
 
 def test_coming_and_going_never_meets_a_dead_store(directory: Path) -> None:

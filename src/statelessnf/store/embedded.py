@@ -5,8 +5,8 @@ goes when the last one has gone, however that ended (keeper.py). Users are count
 (flock), so nothing has to be repaired after a `kill -9`. Files in the run directory:
 
     store.sock    the server's socket                  users.lock    shared by every user, wanted by the keeper
-    store.log     of the present or last server        start.lock    held while somebody starts the server
-    secret        the deployment's secret, 8 bytes     keeper.lock   held by the keeper as long as it lives
+    store.log     of the present or last server        keeper.lock   held by the keeper as long as it lives
+    secret        the deployment's secret, 8 bytes                   (who gets it starts the next one)
 
 A process that a user forks (without exec) counts as the same user: the store stays until both have gone.
 """
@@ -22,9 +22,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from statelessnf.errors import StoreRefused, StoreUnavailable
 from statelessnf.store import keeper
@@ -85,9 +86,8 @@ def attach(run_directory: Path, memory_mb: int = 1024) -> EmbeddedStore:
     with ExitStack() as undo:
         undo.callback(store.detach)
         _lock(users, fcntl.LOCK_SH, run_directory)  # waits only for a keeper that is just ending
-        with _held(run_directory / "start.lock"):
-            _ensure_secret(run_directory / "secret")
-            _ensure_server(store, memory_mb)
+        _ensure_secret(run_directory / "secret")
+        _ensure_server(store, memory_mb)
         undo.pop_all()
     return store
 
@@ -133,29 +133,23 @@ def _wait(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
 def _lock(descriptor: int, kind: int, where: Path) -> None:
     if not _wait(lambda: _try_lock(descriptor, kind)):
         raise StoreUnavailable(
-            "another process holds the embedded store's locks", str(where), "see who: fuser -v users.lock start.lock"
+            "another process holds the embedded store's locks", str(where), "see who: fuser -v users.lock"
         )
 
 
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    descriptor = _open_lock(path)
-    try:
-        _lock(descriptor, fcntl.LOCK_EX, path.parent)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _ensure_secret(path: Path) -> None:
-    if not path.exists():
-        fresh = path.with_suffix(".new")
-        fresh.write_bytes(secrets.token_bytes(8))
-        fresh.replace(path)
+    """Whole or not there, and the same for all: the first link wins."""
+    if path.exists():
+        return
+    with NamedTemporaryFile(dir=path.parent) as fresh:
+        fresh.write(secrets.token_bytes(8))
+        fresh.flush()
+        with suppress(FileExistsError):
+            path.hardlink_to(fresh.name)
 
 
 def _ensure_server(store: EmbeddedStore, memory_mb: int) -> None:
-    """With start.lock held. A keeper that lives has a server, or is just starting it."""
+    """A keeper that lives has a server, or is just starting it; one that does not is replaced by who gets its lock."""
     lock = _open_lock(store.directory / "keeper.lock")
     try:
         if _try_lock(lock, fcntl.LOCK_EX):
