@@ -71,11 +71,31 @@ void Flights::after_read(std::uint32_t index) {
   flight.based = true;
   if (!flight.unresolved) return;
   flight.unresolved = false;  // rule 7: the nonce tells whether the commit happened
-  if (entry.size > 0 && read_envelope(entry.value()).nonce == flight.nonce) {
+  const std::uint64_t stored = stored_nonce(entry);
+  if (stored != 0 && stored == flight.nonce) {
     if (flight.creates) stats_.new_flows.add();
     return release_all(flight.held);
   }
+  // Neither ours nor what we replaced: ours may have been written and replaced in turn. Running again could count a
+  // packet twice, so its sender has to (docs/decisions/unknown-outcome.md).
+  if (stored != flight.replaced) return outlet_.drop_all(flight.held, Drop::unknown_outcome);
+  flight.doubted = flight.nonce;
+  flight.doubted_size = flight.held.size();
   again(flight);
+}
+
+std::uint64_t Flights::stored_nonce(Entry& entry) const {
+  return entry.size > 0 ? read_envelope(entry.value()).nonce : 0;
+}
+
+// A commit refused by our own earlier one, which was written late: what that one held has happened.
+bool Flights::was_doubted(std::uint32_t index) {
+  Flight& flight = flights_[index];
+  if (flight.doubted == 0 || stored_nonce(table_[flight.entry]) != flight.doubted) return false;
+  for (; flight.doubted_size > 0 && !flight.held.empty(); --flight.doubted_size) release(flight.held.pop(pool_));
+  flight.doubted = 0;
+  again(flight);
+  return true;
 }
 
 void Flights::after_commit(std::uint32_t index) {
@@ -84,11 +104,13 @@ void Flights::after_commit(std::uint32_t index) {
     case Answer::written:
       if (flight.creates) stats_.new_flows.add();
       flight.conflicts = 0;
+      flight.doubted = 0;
       return release_all(flight.held);
     case Answer::conflict:
     case Answer::vanished:
       stats_.conflicts.add();
       flight.based = true;  // on what the reply brought
+      if (was_doubted(index)) return;
       if (++flight.conflicts > limits_.conflicts) {
         flight.conflicts = 0;
         return outlet_.drop_all(flight.held, Drop::conflict_limit);

@@ -83,6 +83,7 @@ void Flights::request_commit(std::uint32_t index, std::uint32_t job, bool create
   const std::uint64_t deadline = write_record(fresh.data(), job);
   const std::uint64_t left = deadline > moment_.ms ? deadline - moment_.ms : 1;
   flight.nonce = nonce_;
+  flight.replaced = stored_nonce(entry);
   flight.order = order_;
   flight.phase = Flight::Phase::committing;
   flight.creates = creates;

@@ -46,7 +46,10 @@ struct Flight {
   bool valid = true;        // the value that came was a record of ours
   bool based = false;       // the entry's value answers a request of this flight, and nothing of ours came after
   bool creates = false;     // the outstanding commit is a new flow's first
-  bool unresolved = false;  // a commit of ours may or may not have been written
+  bool unresolved = false;  // the outstanding commit may or may not have been written
+  std::uint64_t replaced = 0;   // nonce of the record that the outstanding commit replaces, 0: none was there
+  std::uint64_t doubted = 0;    // nonce of an earlier commit that may still be written, 0: none
+  std::uint32_t doubted_size = 0;  // packets that it released, were it written: the first ones of `held`
   std::uint32_t conflicts = 0;  // in a row
   std::uint32_t limit = 0;      // size of the next group after a conflict, 0: all
   std::uint64_t order = 0;      // packets that arrived before this are older than the outstanding request
@@ -117,6 +120,8 @@ class Flights : private StoreEvents {
   void after_read(std::uint32_t flight);
   void after_commit(std::uint32_t flight);
   void again(Flight& flight);
+  bool was_doubted(std::uint32_t flight);
+  std::uint64_t stored_nonce(Entry& entry) const;
   void run_waiting(std::uint32_t flight);
   void end(std::uint32_t flight);
   void drop_flight(std::uint32_t flight, Drop reason);

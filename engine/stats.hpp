@@ -11,29 +11,30 @@
 namespace snf {
 
 // X(name, what it means) - the name is what operators see in every output.
-#define SNF_DROPS(X)                                                              \
-  X(truncated, "frame shorter than its headers say")                              \
-  X(malformed, "header fields that contradict each other")                        \
-  X(bad_checksum, "wrong IP or transport checksum")                               \
-  X(not_ip, "neither IP nor ARP")                                                 \
-  X(unsupported_header, "IPv6 extension header that hides the transport header")  \
-  X(fragment_tiny, "first fragment without the whole transport header")           \
-  X(fragment_overlap, "later fragment that would overlap the transport header")   \
-  X(fragment_without_first, "later fragment of which no first one was seen")      \
-  X(scattered, "frame in more buffers than the port can join")                    \
-  X(packets_full, "too many packets in flight in this pipe")                      \
-  X(flights_full, "too many flows waiting for the store in this pipe")            \
-  X(queue_full, "too many packets of one flow waiting")                           \
-  X(flow_table_full, "memory store: no room for another flow")                    \
-  X(new_flow_limit, "more new flows per second than allowed")                     \
-  X(conflict_limit, "too many conflicting commits on one flow")                   \
-  X(store_unavailable, "no answer from the store")                                \
-  X(store_full, "the store refused a commit for lack of memory")                  \
-  X(store_error, "the store answered with an error")                              \
-  X(record_invalid, "a stored record of unknown schema or size")                  \
-  X(function_error, "the network function raised an error")                       \
-  X(transmit_full, "the outgoing port took no more")                              \
-  X(stopped, "in flight when the instance stopped")                               \
+#define SNF_DROPS(X)                                                             \
+  X(truncated, "frame shorter than its headers say")                             \
+  X(malformed, "header fields that contradict each other")                       \
+  X(bad_checksum, "wrong IP or transport checksum")                              \
+  X(not_ip, "neither IP nor ARP")                                                \
+  X(unsupported_header, "IPv6 extension header that hides the transport header") \
+  X(fragment_tiny, "first fragment without the whole transport header")          \
+  X(fragment_overlap, "later fragment that would overlap the transport header")  \
+  X(fragment_without_first, "later fragment of which no first one was seen")     \
+  X(scattered, "frame in more buffers than the port can join")                   \
+  X(packets_full, "too many packets in flight in this pipe")                     \
+  X(flights_full, "too many flows waiting for the store in this pipe")           \
+  X(queue_full, "too many packets of one flow waiting")                          \
+  X(flow_table_full, "memory store: no room for another flow")                   \
+  X(new_flow_limit, "more new flows per second than allowed")                    \
+  X(conflict_limit, "too many conflicting commits on one flow")                  \
+  X(unknown_outcome, "a commit of unknown fate, and others committed since")     \
+  X(store_unavailable, "no answer from the store")                               \
+  X(store_full, "the store refused a commit for lack of memory")                 \
+  X(store_error, "the store answered with an error")                             \
+  X(record_invalid, "a stored record of unknown schema or size")                 \
+  X(function_error, "the network function raised an error")                      \
+  X(transmit_full, "the outgoing port took no more")                             \
+  X(stopped, "in flight when the instance stopped")                              \
   X(denied, "the network function said so")
 
 enum class Drop : std::uint8_t {
@@ -53,9 +54,7 @@ inline constexpr std::size_t function_counter_count = 4096;
 // A counter that one thread writes and others read.
 class Counter {
  public:
-  void add(std::uint64_t n = 1) {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
+  void add(std::uint64_t n = 1) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
   std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
 
  private:
@@ -87,23 +86,23 @@ class Histogram {
 };
 
 struct Stats {
-  Counter received[2], received_bytes[2];  // by Side
+  Counter received[2], received_bytes[2];    // by Side
   Counter forwarded[2], forwarded_bytes[2];  // by Side on which it left
-  Counter passed;       // ARP, neighbour discovery
-  Counter generated;    // RST, ICMP unreachable
-  Counter answers_limited;  // packets to reject that got no answer, as answers are limited in rate
-  Counter cache_hits;   // packets decided on a cached record
+  Counter passed;                            // ARP, neighbour discovery
+  Counter generated;                         // RST, ICMP unreachable
+  Counter answers_limited;                   // packets to reject that got no answer, as answers are limited in rate
+  Counter cache_hits;                        // packets decided on a cached record
   Counter reads, tracked_reads, commits, refreshes, conflicts, unknown_outcomes, reruns;
   Counter invalidations, cache_flushes, reconnects;
-  Counter new_flows;    // records created by this pipe
-  Counter effects_lost; // events that found the event queue full
-  Gauge records;        // held: cached, or all there are for the baseline
-  Gauge in_flight;      // flows waiting for the store
-  Gauge available;      // 1: the store answers, or there is none to ask
+  Counter new_flows;     // records created by this pipe
+  Counter effects_lost;  // events that found the event queue full
+  Gauge records;         // held: cached, or all there are for the baseline
+  Gauge in_flight;       // flows waiting for the store
+  Gauge available;       // 1: the store answers, or there is none to ask
   std::array<Counter, drop_count> drops;
   std::array<Counter, function_drop_count> function_drops;
   std::array<Counter, function_counter_count> function_counters;
-  Histogram latency;    // ns from receive to transmit
+  Histogram latency;        // ns from receive to transmit
   Histogram store_latency;  // ns from request to reply
 
   std::uint64_t dropped() const;
