@@ -2,8 +2,72 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 bench = typer.Typer(
     name="bench", help="Measure the store, the throughput and the latency on this machine.", no_args_is_help=True
 )
+
+
+class ShapeName(StrEnum):
+    """Kinds of traffic (§7.2.1)."""
+
+    long = "long"
+    short = "short"
+    enterprise = "enterprise"
+
+
+EVERY_SHAPE = list(ShapeName)
+FRAME_SIZES = [64, 128, 256, 512, 1024, 1500]  # bytes, with the FCS
+
+Output = Annotated[Path, typer.Option(metavar="DIR", help="Where JSON and pictures go.")]
+Turns = Annotated[int, typer.Option(min=1, max=1000, help="Alternating slices of each side.")]
+SliceMs = Annotated[int, typer.Option(min=1, max=10_000, help="Length of a slice.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
+Store = Annotated[str | None, typer.Option(metavar="URL", help="A running store instead of an embedded one.")]
+
+
+@bench.command()
+def store(
+    output: Output = Path("out/bench"),
+    turns: Turns = 20,
+    slice_ms: SliceMs = 100,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """The store's own rates and latencies, from the least of clients.
+
+    Example: snf bench store --store unix:///run/valkey.sock
+    """
+    from statelessnf.commands import bench as commands
+
+    commands.store(commands.BenchRequest(output, turns, slice_ms, json, store))
+
+
+@bench.command()
+def throughput(
+    shape: Annotated[list[ShapeName], typer.Option(help="Kind of traffic; may be given more than once.")] = EVERY_SHAPE,
+    frame_bytes: Annotated[
+        list[int], typer.Option(min=64, max=1518, help="Frame size with FCS; may be given more than once.")
+    ] = FRAME_SIZES,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Capture for the shape `enterprise`; left out without one.")
+    ] = None,
+    output: Output = Path("out/bench"),
+    turns: Turns = 20,
+    slice_ms: SliceMs = 100,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Packets a second with and without a store (Figures 5 and 6), every side in turn with the others.
+
+    Example: snf bench throughput --shape long --frame-bytes 64 --turns 30
+    """
+    from statelessnf.commands import bench as commands
+
+    request = commands.BenchRequest(output, turns, slice_ms, json, store)
+    commands.throughput(request, [name.value for name in shape], frame_bytes, trace)

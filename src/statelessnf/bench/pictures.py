@@ -9,9 +9,9 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402 - the back end is chosen first
+from matplotlib import pyplot as plt
 
-from statelessnf.errors import SnfError  # noqa: E402 - as above
+from statelessnf.errors import SnfError
 
 COLOURS = {"baseline": "tab:gray", "off": "tab:orange", "tracked": "tab:blue"}
 TITLES = {

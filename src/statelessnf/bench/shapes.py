@@ -14,7 +14,6 @@ from statelessnf.errors import CaptureError
 from statelessnf.routing import Router
 from statelessnf.split import Split
 
-FRAME_SIZES = (64, 128, 256, 512, 1024, 1500)  # bytes, with the FCS
 FRAME_CHECK = 4
 CAPTURED_OPEN = 2000  # flows of a capture under way at a time
 
