@@ -40,10 +40,11 @@ def is_exact_reset(packet: Any, record: Any, side: int) -> bool:
 
 def reset(packet: Any, record: Any, side: int) -> bool:
     """Take a RST; True if it may pass. Once the flow closes it always may: the tuple may be in use again."""
-    where = place(packet, record, side, slack_of(record), bool(record.window[side] == 0))
+    slack = slack_of(record)
+    where = place(packet, record, side, slack, bool(record.window[side] == 0))
     if _answers_note(packet, record, side):
         _doubt(packet, record)
-    elif where == OUTSIDE or _below(packet, record, side):
+    elif where == OUTSIDE or _below(packet, record, side, slack):
         return record.state not in (SYN_SENT, SYN_RECV, SYN_SENT2, ESTABLISHED)
     elif is_exact_reset(packet, record, side):
         record.state = CLOSE
@@ -60,11 +61,11 @@ def _answers_note(packet: Any, record: Any, side: int) -> bool:
     return bool(flags & NOTED_ACK and packet.sequence == record.noted)
 
 
-def _below(packet: Any, record: Any, side: int) -> bool:
-    """Certainly before what the peer has acknowledged: limit - window <= highest acknowledgement of the peer's."""
+def _below(packet: Any, record: Any, side: int, slack: int) -> bool:
+    """Certainly before what the peer has acknowledged: limit <= highest acknowledgement + largest window."""
     if record.state in (SYN_SENT, SYN_SENT2):
         return False
-    return seq_lt(packet.sequence, sub32(record.limit[side], record.window[1 - side]))
+    return seq_lt(packet.sequence, sub32(record.limit[side], record.window[1 - side] + slack))
 
 
 def _doubt(packet: Any, record: Any) -> None:

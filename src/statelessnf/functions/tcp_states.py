@@ -72,4 +72,4 @@ def next_state(side: int, segment: int, state: int) -> int:
 def slack_of(record: Any) -> int:
     """Bytes by which the record may lag; none before the flow is established: there each segment counts."""
     early = record.state in (SYN_SENT, SYN_RECV, SYN_SENT2)
-    return 0 if early else 1 << min(record.slack, LAST_SLACK)
+    return 0 if early else (1 << min(record.slack, LAST_SLACK)) - 1

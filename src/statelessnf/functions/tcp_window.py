@@ -5,7 +5,8 @@ Filtering in IP Filter"): `end`, the highest sequence number sent; `limit`, the 
 the largest one it announced. The record would change with each packet, so it may lag behind by `slack` bytes. What is
 guaranteed: end <= true end <= end + slack, and the same for `limit`. So no segment that an exact window lets pass is
 refused, and one is let pass wrongly by at most `slack` bytes. `slack` grows fourfold where moves come faster than four
-a second, up to 512 MB, and never shrinks: the true window may be that far ahead of the record.
+a second, up to 512 MB, and never shrinks: the true window may be that far ahead of the record. With slack 0 the window
+is conntrack's own.
 """
 
 from typing import Any
@@ -101,17 +102,21 @@ def moves(packet: Any, record: Any, side: int, slack: int) -> bool:
     return bool(record.window[peer] != 0 and seq_lt(add32(record.limit[peer], slack), reach(packet, record, side)))
 
 
-def fold(packet: Any, record: Any, side: int, established: bool) -> None:
+def fold(packet: Any, record: Any, side: int, coarse: bool) -> None:
     """Bring the record up to what the segment (INSIDE) says. The caller knows that the record has to change."""
-    peer = 1 - side
+    peer, end = 1 - side, segment_end(packet)
     ack = acknowledged(packet, record, side)
     sacked = sub32(ack, packet.acknowledgement) if packet.tcp_flags & ACK else 0
     limit = reach(packet, record, side)
     record.window[side] = max(record.window[side], announced(packet, record, side) + sacked)
-    record.end[side] = seq_max(record.end[side], segment_end(packet))
+    record.end[side] = seq_max(record.end[side], end)
     record.limit[peer] = seq_max(record.limit[peer], limit)
-    if established:  # data was within the true limit: so that data and acknowledgements do not both move the record
-        record.limit[side] = seq_max(record.limit[side], record.end[side])
+    if record.window[peer] == 0 or not seq_lt(record.limit[side], end):
+        return
+    if coarse:  # so that data and its acknowledgement do not both move the record
+        record.limit[side] = end
+    else:
+        record.window[peer] += sub32(end, record.limit[side])
 
 
 def widen(packet: Any, record: Any) -> None:
