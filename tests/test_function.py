@@ -190,8 +190,8 @@ def test_functions_are_found_by_file_and_by_module(tmp_path: Path, monkeypatch: 
     assert find_function(reference_of(by_file)) is by_file
     assert find_function("example_function:Pinhole") is Pinhole
     assert reference_of(Pinhole) == "example_function:Pinhole"
-    (tmp_path / "neighbour.py").write_text("from example_function import Pinhole\nLIMIT = 1\n")
-    (tmp_path / "mine.py").write_text("from neighbour import LIMIT, Pinhole\n")
+    (tmp_path / "next_door.py").write_text("from example_function import Pinhole\nLIMIT = 1\n")
+    (tmp_path / "mine.py").write_text("from next_door import LIMIT, Pinhole\n")
     monkeypatch.setattr(sys, "path", list(sys.path))
     assert find_function(f"{tmp_path}/mine.py:Pinhole") is Pinhole
 
