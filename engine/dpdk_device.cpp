@@ -44,6 +44,7 @@ PortError error(const std::string& arguments, const std::string& step, int resul
   std::string problem = step + ": " + rte_strerror(-result) + (said.empty() ? "" : " (" + said + ")");
   std::string remedy = "check the device arguments";
   if (arguments.starts_with("net_memif")) remedy = "start the side with role=server first";
+  if (arguments.starts_with("net_af_xdp")) remedy = "see that no other program uses this queue of the interface";
   if (geteuid() != 0) remedy = "run as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF";
   return {arguments, std::move(problem), std::move(remedy)};
 }

@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -261,7 +262,29 @@ void forward_one_each_way(Port& port) {
 
 }  // namespace
 
-// A queue that was just given up, as by an instance that is started again, stays busy for a moment.
+// As when an instance is started again before the kernel has cleared up behind the old one.
+TEST_CASE("dpdk port: an AF_XDP queue that is busy is waited for" * doctest::skip(geteuid() != 0)) {
+  in_new_namespace([] {
+    auto old = std::make_unique<DpdkLink>("net_af_xdp0,iface=in0", "net_af_xdp1,iface=out0");
+    std::thread ending([&old] {
+      std::this_thread::sleep_for(700ms);
+      old.reset();
+    });
+    const std::string result = [] {
+      try {
+        const DpdkLink link("net_af_xdp2,iface=in0", "net_af_xdp3,iface=out0");
+        DpdkPort port(link, 0);
+        forward_one_each_way(port);
+        return std::string("forwarded");
+      } catch (const PortError& error) {
+        return std::string(error.what());
+      }
+    }();
+    ending.join();
+    CHECK(result == "forwarded");
+  });
+}
+
 TEST_CASE("dpdk port: AF_XDP carries frames, can be waited for, and can be bound again at once" *
           doctest::skip(geteuid() != 0)) {
   in_new_namespace([] {
