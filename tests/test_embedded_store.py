@@ -149,6 +149,16 @@ def test_threads_that_attach_at_once_agree(directory: Path) -> None:
         (directory / "secret").unlink()
 
 
+def test_secret_of_the_first_stands(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory.mkdir()
+    embedded._ensure_secret(directory / "secret")
+    first = (directory / "secret").read_bytes()
+    monkeypatch.setattr(Path, "exists", lambda _path: False)  # another one who looked before it was there
+    embedded._ensure_secret(directory / "secret")
+    assert (directory / "secret").read_bytes() == first
+    assert len(first) == 8
+
+
 def test_coming_and_going_never_meets_a_dead_store(directory: Path) -> None:
     for _ in range(15):
         with embedded_store(directory, 64) as store:
