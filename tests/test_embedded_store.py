@@ -17,6 +17,7 @@ from threading import Barrier
 import pytest
 import valkey
 
+from conftest import running_valkey
 from statelessnf.errors import ConfigError, StoreRefused, StoreUnavailable
 from statelessnf.store import embedded
 from statelessnf.store.embedded import EmbeddedStore, attach, default_run_directory, embedded_store
@@ -200,15 +201,21 @@ def test_user_whose_starter_ended_stays_served(directory: Path) -> None:
         assert server_pid(store.socket_path) == pid
 
 
-def test_starts_fast(directory: Path) -> None:
-    times = []
-    for _ in range(5):
+def test_starts_about_as_fast_as_a_bare_server(directory: Path, tmp_path: Path) -> None:
+    """Side by side on the same machine; by itself 75 ms against 40."""
+    embedded_times, bare_times = [], []
+    for number in range(5):
         start = time.monotonic()
         with embedded_store(directory, 64) as store:
-            times.append(time.monotonic() - start)
+            embedded_times.append(time.monotonic() - start)
             pid = server_pid(store.socket_path)
         assert eventually(partial(gone, pid))
-    assert min(times) < 0.2, times  # 0.1 on a machine of its own
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        start = time.monotonic()
+        with running_valkey(folder):
+            bare_times.append(time.monotonic() - start)
+    assert min(embedded_times) < 4 * min(bare_times), (embedded_times, bare_times)
 
 
 def test_server_that_cannot_start_says_why(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
