@@ -125,6 +125,15 @@ def test_truncated_compressed(tmp_path: Path) -> None:
             read(tmp_path / "in")
 
 
+def test_compressed_cut_between_packets(tmp_path: Path) -> None:
+    """The packets end where one ends, but the compressed frame does not."""
+    packer = zstandard.ZstdCompressor().compressobj()
+    data = packer.compress(pcap([Captured(1, b"a")])) + packer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    (tmp_path / "in").write_bytes(data)
+    with pytest.raises(CaptureError, match="compressed capture is truncated"):
+        read(tmp_path / "in")
+
+
 def test_two_compressed_frames(tmp_path: Path) -> None:
     data = pcap([Captured(1, b"a"), Captured(2, b"b")])
     (tmp_path / "in").write_bytes(zstandard.compress(data[:30]) + zstandard.compress(data[30:]))
@@ -150,6 +159,7 @@ def test_damage_never_crashes(tmp_path: Path, data: st.DataObject, make: object)
         (section("<") + interface("<", 6, link=276) + enhanced("<", 0, 0, b"x"), "link type 276"),
         (section("<") + enhanced("<", 0, 0, b"x"), "not described"),
         (pcap([]) + struct.pack("<IIII", 0, 0, 2**31, 2**31), "byte 24 claims 2147483648"),
+        (section("<") + struct.pack("<II", 0x0BAD, 2**31) + bytes(8), "claims 2147483648"),
         (b"", "empty"),
         (b"GIF89a", "no capture"),
         (b"\x1f\x8b\x08\x00", "gunzip"),

@@ -342,3 +342,12 @@ def test_internal_errors_are_one_line(
     monkeypatch.setenv("SNF_DEBUG", "")  # so that it is put back
     with pytest.raises(ZeroDivisionError):
         cli.main()
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "examples").glob("*.toml")), ids=lambda p: p.name)
+def test_examples_are_valid_and_without_warnings(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = snf(capsys, monkeypatch, "check", str(path), "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["warnings"] == []

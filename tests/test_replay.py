@@ -148,10 +148,20 @@ def test_output_does_not_depend_on_the_split(frames: list[bytes], count: int, se
     assert drops == [(time, frame) for time, frame in packets if frame[1] % 4 == 0]
 
 
+class Stuck(Delaying):
+    """Keeps the very first packet for a long time."""
+
+    def inject(self, frame: bytes, side: int, token: int) -> bool:
+        if token:
+            return super().inject(frame, side, token)
+        self.inside.append((500, token, frame))
+        return True
+
+
 def test_many_at_once_and_bounded() -> None:
     """Different flows do overlap; no more than a window of packets is kept."""
     packets = [Captured(n, bytes([n % 200, 1])) for n in range(3 * WINDOW)]
-    pipe, read_ahead = Delaying({}, 1), 0
+    pipe, read_ahead = Stuck({}, 1), 0
 
     def capture() -> Iterator[Captured]:
         nonlocal read_ahead
