@@ -101,7 +101,7 @@ def _engine_of(
         _engine.start_eal(ENGINE_MEMORY_MB)
         return _engine.Instance(options)
     except (RuntimeError, MemoryError) as error:
-        raise StartFailed(str(error), f"{deployment.path}: instance", "check instance.ports and the free memory") from error
+        raise StartFailed(str(error), f"{deployment.path}: instance", "check ports and free memory") from error
 
 
 def threads_for(wanted: object, pipes: int) -> int:
