@@ -1,4 +1,4 @@
-"""Properties of the firewall on random flows: idempotent, equal in both forms, sparing with commits, never too strict."""
+"""Properties of the firewall on random flows: idempotent, both forms agree, sparing with commits, not too strict."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def _packets(play: Play, flow: list[dict[str, Any]]) -> list[Any]:
     return made
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(_flows)
 def test_process_is_idempotent(flow: list[dict[str, Any]]) -> None:
     """A packet whose commit is known to have happened may be run again: same verdict, and nothing more to commit."""
@@ -65,7 +65,7 @@ def test_process_is_idempotent(flow: list[dict[str, Any]]) -> None:
         play.row = once.record
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(_flows)
 def test_drops_change_nothing(flow: list[dict[str, Any]]) -> None:
     play = Play()
@@ -104,16 +104,16 @@ def _opened(scale: int = 7) -> Play:
     return play
 
 
-@pytest.mark.parametrize("rate", [10**5, 10**7, 1.25 * 10**9, 5 * 10**9])
+@pytest.mark.parametrize("rate", [10**5, 5 * 10**9])
 def test_busy_flow_costs_few_commits_whatever_its_rate(rate: float) -> None:
-    """A download at `rate` bytes a second, 10,000 segments of 64 KB (offloaded), an acknowledgement for each."""
+    """A download at `rate` bytes a second, 2,000 segments of 64 KB (offloaded), an acknowledgement for each."""
     play, size = _opened(), 65_000
     started = play.now
-    for i in range(10_000):
+    for i in range(2000):
         play.now = started + int(1000 * i * size / rate)
         assert play.tcp(1, ACK, B + 1 + i * size, A + 1, size, window=512) == "forward"
         assert play.tcp(0, ACK, A + 1, B + 1 + (i + 1) * size, window=4096) == "forward"
-    seconds = 10_000 * size / rate
+    seconds = 2000 * size / rate
     assert play.commits - 3 <= 12 + 8 * seconds
 
 
@@ -141,7 +141,7 @@ def test_short_flow_costs_six_commits() -> None:
     assert play.commits == 6
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 60_000), st.booleans()), max_size=60))
 def test_what_an_honest_pair_sends_passes(steps: list[tuple[int, int, bool]]) -> None:
     """Each side sends within the other's window and acknowledges what it got; some segments come twice, or late."""

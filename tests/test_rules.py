@@ -80,7 +80,7 @@ def test_match(rule: dict[str, Any], fields: dict[str, Any], matches: bool) -> N
 
 
 def test_first_match_wins() -> None:
-    listed = ({"source": "10.0.0.2"}, {"source": "10.0.0.0/8", "action": "deny"}, {})
+    listed: tuple[dict[str, Any], ...] = ({"source": "10.0.0.2"}, {"source": "10.0.0.0/8", "action": "deny"}, {})
     assert [first(packet(f"10.0.0.{i}"), *listed) for i in (1, 2)] == [1, 0]
     assert first(packet("11.0.0.1"), *listed) == 2
     assert first(packet()) == -1

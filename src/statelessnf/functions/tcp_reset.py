@@ -63,7 +63,7 @@ def _answers_note(packet: Any, record: Any, side: int) -> bool:
 
 def _below(packet: Any, record: Any, side: int, slack: int) -> bool:
     """Certainly before what the peer has acknowledged: limit <= highest acknowledgement + largest window."""
-    if record.state in (SYN_SENT, SYN_SENT2):
+    if record.state in (SYN_SENT, SYN_RECV, SYN_SENT2) or record.flags & NOTED_SYN:
         return False
     return seq_lt(packet.sequence, sub32(record.limit[side], record.window[1 - side] + slack))
 
