@@ -12,7 +12,7 @@ from statelessnf.lab.result import Result, Sample
 
 
 def sample(time: float, packets: tuple[int, int] = (500, 500), pause: float = 0.01) -> Sample:
-    return Sample(time, int(time * 1e6), 2, pause, packets, (True, True), int(time * 10), int(time * 5))
+    return Sample(time, int(time * 1e6), 2, pause, time, packets, (True, True), int(time * 10), int(time * 5))
 
 
 def ended(number: int, outcome: str = "ok", time: float = 2.0) -> Ended:

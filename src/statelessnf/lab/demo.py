@@ -11,6 +11,7 @@ import select
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 from statelessnf.builder import build
@@ -112,16 +113,19 @@ class Demo:
         while not downloads.finished:
             for descriptor, _ in poll.poll():
                 if descriptor == downloads.output:
-                    for progress in downloads.read():
-                        self._take(progress, downloads)
+                    self._take(list(downloads.read()), downloads)
                 else:
                     poll.unregister(descriptor)
                     self._move_traffic(descriptor)
 
-    def _take(self, progress: Progress, downloads: Downloads) -> None:
+    def _take(self, reports: list[Progress], downloads: Downloads) -> None:
+        """One sample, of the latest report; if several came at once their longest pause counts."""
         result = self._result
-        result.samples.append(self._sample(progress))
         result.ended = downloads.ended
+        if not reports:
+            return
+        progress = replace(reports[-1], pause=max(report.pause for report in reports))
+        result.samples.append(self._sample(progress))
         if result.killed_at is None and progress.bytes * 2 >= result.files * result.size:
             result.killed_at = self._now()
             self._instances[VICTIM].kill()
@@ -147,6 +151,7 @@ class Demo:
             progress.bytes,
             progress.running,
             progress.pause,
+            self._now(),
             tuple(traffic),
             tuple(instance.alive for instance in self._instances),
             reads,

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from statelessnf.errors import LabError
-from statelessnf.lab.result import Result, Sample
+from statelessnf.lab.result import Result
 
 
 class PictureFile:
@@ -73,14 +73,14 @@ def draw(result: Result) -> bytes:
 def _draw_goodput(axes: Any, result: Result) -> None:
     state = "local state" if result.baseline else "no state in the instances"
     axes.set_title(f"{result.files} downloads of {result.size / 1e6:g} MB, {state}: {result.completed} complete")
-    times, rates = _rates(result.samples, [sample.bytes for sample in result.samples])
+    times, rates = _rates([(sample.time, sample.bytes) for sample in result.samples])
     axes.plot(times, [rate * 8 / 1e6 for rate in rates], color="tab:blue")
     axes.set_ylabel("goodput, Mbit/s")
 
 
 def _draw_packets(axes: Any, result: Result) -> None:
     for i in range(len(result.samples[0].packets)):
-        times, rates = _rates(result.samples, [sample.packets[i] for sample in result.samples])
+        times, rates = _rates([(sample.counted, sample.packets[i]) for sample in result.samples])
         axes.plot(times, [rate / 1e3 for rate in rates], label=f"instance {i}")
     axes.set_ylabel("thousand packets/s")
     axes.set_xlabel("seconds")
@@ -95,8 +95,7 @@ def _mark_kill(axes: Any, result: Result) -> None:
         axes.annotate(label, place, xycoords=("data", "axes fraction"), color="tab:red")
 
 
-def _rates(samples: Sequence[Sample], totals: Sequence[int]) -> tuple[list[float], list[float]]:
-    """Middle times of neighbouring samples, and the growth of a total per second between them."""
-    points = [(sample.time, total) for sample, total in zip(samples, totals, strict=True)]
+def _rates(points: Sequence[tuple[float, int]]) -> tuple[list[float], list[float]]:
+    """From (time, total): middle times of neighbouring points, and the growth of the total per second between them."""
     pairs = [(a, b) for a, b in pairwise(points) if b[0] > a[0]]
     return [(a[0] + b[0]) / 2 for a, b in pairs], [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairs]

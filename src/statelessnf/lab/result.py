@@ -13,14 +13,16 @@ BLACKOUT_WINDOW = 2.0
 class Sample:
     """One moment, `time` in seconds since the first request; all other figures are totals since then.
 
-    `packets` and `alive` have one entry for each instance; `reads` and `commits` are those of all instances together.
-    `pause` is the longest time in seconds without a byte to any client that ended since the last sample.
+    `packets` and `alive` have one entry for each instance; `packets` were counted at the time `counted`. `reads` and
+    `commits` are those of all instances together. `pause` is the longest time in seconds without a byte to any client
+    that ended since the last sample.
     """
 
     time: float
     bytes: int
     running: int
     pause: float
+    counted: float
     packets: tuple[int, ...]
     alive: tuple[bool, ...]
     reads: int
