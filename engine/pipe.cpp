@@ -108,6 +108,13 @@ void Pipe::publish() {
   stats_.available.set(store_ == nullptr || store_->available());
 }
 
+void Pipe::attend(std::uint64_t now_ns) {
+  take_tables();
+  moment_ = moment(now_ns);
+  flights_.begin(moment_, *tables_);
+  publish();
+}
+
 unsigned Pipe::step(std::uint64_t now_ns) {
   take_tables();
   moment_ = moment(now_ns);

@@ -32,6 +32,8 @@ class Pipe {
 
   // now_ns: monotonic. Returns the number of packets received.
   unsigned step(std::uint64_t now_ns);
+  // The store's part of a step alone, to connect before the first packet is taken.
+  void attend(std::uint64_t now_ns);
   // Nothing is in flight, and nothing waits for the store.
   bool idle() const { return pool_.used() == 0 && flights_.in_flight() == 0; }
   // From now on `ms` is the time of arrival: a replay's clock is its capture's.

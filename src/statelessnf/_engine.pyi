@@ -84,7 +84,8 @@ class Traffic:
     def run(self, seconds: float, reference: bool = False) -> tuple[int, int, int]:
         """Run for about `seconds`: (packets forwarded, dropped, ns). reference: parse, make the key, forward; no more."""
     def stats(self) -> dict[str, Any]: ...
-    def available(self) -> bool: ...
+    def connect(self) -> bool:
+        """Let the pipe talk to its store, without packets; True when it answers."""
 
 def describe(frame: bytes, deployment: int, secret: int) -> tuple[str, bytes, bytes]:
     """("flow" | "pass" | drop reason, key, packet record). For a fragment the key is its datagram's."""

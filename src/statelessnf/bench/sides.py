@@ -42,24 +42,23 @@ class Rate:
 class Side:
     """One mode's pipe with its traffic."""
 
-    def __init__(self, traffic: _engine.Traffic, seconds: float) -> None:
-        self.traffic, self.seconds = traffic, seconds
+    def __init__(self, traffic: _engine.Traffic, seconds: float, reference: bool = False) -> None:
+        self.traffic, self.seconds, self.reference = traffic, seconds, reference
         self._before: dict[str, Any] = {}
         self._wait()
-        traffic.run(WARM_UP)
+        traffic.run(WARM_UP, reference)
         self.forget()
 
     def _wait(self) -> None:
         until = time.monotonic() + CONNECT_SECONDS
-        self.traffic.run(0.001)
-        while not self.traffic.available():
+        while not self.traffic.connect():
             if time.monotonic() > until:
                 raise StoreUnavailable("does not answer the benchmark's pipe", do="look at the store's log")
-            self.traffic.run(0.01)
+            time.sleep(0.001)
 
-    def measure(self, reference: bool = False) -> float:
+    def measure(self) -> float:
         """Mpps over one slice, dropped packets not counted."""
-        forwarded, _, ns = self.traffic.run(self.seconds, reference)
+        forwarded, _, ns = self.traffic.run(self.seconds, self.reference)
         return Rate(forwarded, ns / 1e9).mpps
 
     def forget(self) -> None:

@@ -58,14 +58,12 @@ def measure_shape(
 ) -> list[Row]:
     """All modes on one shape and frame size, in turns with each other and with the store."""
     program = build(deployment.function_class)
-    sides = {mode: Side(shape.traffic(mode_options(deployment, program, store, mode)), slice_s) for mode in MODES}
+    options = {mode: mode_options(deployment, program, store, mode) for mode in MODES}
+    sides = {"reference": Side(shape.traffic(options["baseline"]), slice_s, reference=True)}
+    sides |= {mode: Side(shape.traffic(options[mode]), slice_s) for mode in MODES}
     raw = StoreSide(store.access.address, slice_s)
-    calls: dict[str, Callable[[], float]] = {
-        "reference": lambda: sides["baseline"].measure(reference=True),
-        **{mode: side.measure for mode, side in sides.items()},
-        "lookups": raw.lookups,
-        "commits": raw.commits,
-    }
+    calls = {name: side.measure for name, side in sides.items()}
+    calls |= {"lookups": raw.lookups, "commits": raw.commits}
     rates = take_turns(calls, turns, progress)
     raw.client.close()
     return [_row(shape, mode, rates, sides[mode].since()) for mode in MODES]
