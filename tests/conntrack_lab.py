@@ -51,7 +51,8 @@ class Segment(NamedTuple):
 
 def checksum(data: bytes) -> int:
     """Of the internet protocols (RFC 1071)."""
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) // 2 * 2])) + (data[-1] << 8) * (len(data) % 2)
+    data += bytes(len(data) % 2)
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return 0xFFFF - total

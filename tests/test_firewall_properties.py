@@ -16,6 +16,7 @@ from statelessnf.functions.rule_match import LinearRules
 from statelessnf.functions.tcp_states import ESTABLISHED
 from statelessnf.functions.tcp_window import FIRST_SLACK
 from statelessnf.packet import ACK, FIN, FORWARD, ICMP, PACKET, PSH, RST, SYN, TCP, UDP
+from test_firewall import SCRIPTS
 
 A, B = 1000, 500_000
 SA, FA = SYN | ACK, FIN | ACK
@@ -63,6 +64,16 @@ def test_process_is_idempotent(flow: list[dict[str, Any]]) -> None:
         again = run_plain(Firewall, packet.copy(), once.record[0], play.tables)
         assert again.verdict == once.verdict, packet
         play.row = once.record
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_process_is_idempotent_where_flows_get_far(name: str) -> None:
+    play = Play()
+    for number, (segment, verdict, _) in enumerate(SCRIPTS[name]):
+        play.tcp(*segment)
+        record = play.row.copy()
+        assert play.tcp(*segment) == verdict, f"step {number}"
+        play.row = record
 
 
 @settings(max_examples=150, deadline=None)
@@ -142,7 +153,7 @@ def test_short_flow_costs_six_commits() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 60_000), st.booleans()), max_size=60))
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(30_000, 60_000), st.booleans()), min_size=40, max_size=60))
 def test_what_an_honest_pair_sends_passes(steps: list[tuple[int, int, bool]]) -> None:
     """Each side sends within the other's window and acknowledges what it got; some segments come twice, or late."""
     play, sent, late = _opened(), [A + 1, B + 1], []
