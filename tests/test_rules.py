@@ -62,6 +62,7 @@ MATCHES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({"protocol": "tcp", "destination_ports": ["80", "8000-8999"]}, {"destination_port": 9000}, False),
     ({"protocol": "tcp", "destination_ports": 80}, {"destination_port": 80}, True),
     ({"protocol": "udp", "source_ports": "53"}, {"source_port": 53, "protocol": 17}, True),
+    ({"protocol": "udp", "source_ports": "53"}, {"source_port": 54, "protocol": 17}, False),
     ({"protocol": "icmp"}, {"protocol": 1, "icmp_type": 13}, True),
     ({"protocol": "icmp", "icmp_types": ["echo-request"]}, {"protocol": 1, "icmp_type": 13}, False),
     ({"protocol": "icmp", "icmp_types": [8, 13]}, {"protocol": 1, "icmp_type": 13}, True),
@@ -131,6 +132,7 @@ WARNINGS: list[tuple[list[dict[str, Any]], list[str]]] = [
     ([{}, {}], ["rules[1] is the same as rules[0]"]),
     ([{}, {"action": "deny", "protocol": "udp"}], ["rules[1] (deny) is never reached: rules[0] decides otherwise"]),
     ([{"protocol": "udp"}, {"action": "deny"}], []),
+    ([{"protocol": 0}, {"action": "deny"}], []),
     ([{"direction": "inbound"}, {"direction": "outbound"}, {}], []),
     (
         [{"source": "0.0.0.0/0"}, {"source": "::/0"}, {"protocol": "gre"}],
