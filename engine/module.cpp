@@ -6,5 +6,6 @@ NB_MODULE(_engine, module) {
   snf::bind_bench(module);
 #ifdef SNF_DPDK
   snf::bind_instance(module);
+  snf::bind_ports(module);
 #endif
 }

@@ -41,5 +41,6 @@ nanobind::list dropped_list(const std::vector<DroppedFrame>& dropped);
 void bind_pipe(nanobind::module_& module);
 void bind_instance(nanobind::module_& module);
 void bind_bench(nanobind::module_& module);
+void bind_ports(nanobind::module_& module);
 
 }  // namespace snf

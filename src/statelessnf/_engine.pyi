@@ -87,6 +87,31 @@ class Traffic:
     def connect(self) -> bool:
         """Let the pipe talk to its store, without packets; True when it answers."""
 
+class RoundTrips:
+    """TCP flows made on the fly (as Traffic.flows), sent through another process between two DPDK ports and taken back.
+
+    A flow's next packet is made when its previous one is back; one that stays away for 50 ms is sent again. Only what
+    is inside (`inside` faces the other process's inside) or outside says which way a packet goes. Raises RuntimeError
+    where a port cannot be opened; `start_eal` comes first.
+    """
+
+    def __init__(
+        self, inside: str, outside: str, packets: int, open_flows: int, frame_bytes: int, seed: int = 1
+    ) -> None: ...
+    def saturate(self, seconds: float, window: int) -> tuple[int, int]:
+        """As fast as they come back, `window` packets on their way: (packets that came back, ns). Ends with none out."""
+    def pace(self, seconds: float, rate: float) -> bytes:
+        """`rate` packets a second: of each the ns until it came back, uint32; packets sent twice are left out."""
+    def counts(self) -> dict[str, int]:
+        """Since the start: made, returned, resent, given_up, strays, late (times to send that were missed), flows."""
+    def link_up(self) -> bool: ...
+
+class Forwarder:
+    """Sends every frame out of the other side, unread, until it is deleted. Raises RuntimeError."""
+
+    def __init__(self, inside: str, outside: str) -> None: ...
+    def forwarded(self) -> int: ...
+
 def describe(frame: bytes, deployment: int, secret: int) -> tuple[str, bytes, bytes]:
     """("flow" | "pass" | drop reason, key, packet record). For a fragment the key is its datagram's."""
 

@@ -1,0 +1,182 @@
+#include "round_trips.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "wire.hpp"
+
+namespace snf {
+namespace {
+
+// Both in the low bytes of an address, so that the first bytes keep saying "local, unicast".
+constexpr unsigned number_at = 4;   // in the destination address, 2 bytes
+constexpr unsigned place_at = 8;    // in the source address, 4 bytes
+constexpr unsigned addresses = 12;  // bytes
+
+}  // namespace
+
+RoundTrips::RoundTrips(Port& port, std::unique_ptr<FlowSource> source, unsigned open_flows, std::uint64_t (*clock)())
+    : port_(port),
+      source_(std::move(source)),
+      clock_(clock),
+      memory_(std::make_unique<std::uint8_t[]>(static_cast<std::size_t>(open_flows) * source_->longest())),
+      slots_(open_flows),
+      trips_(open_flows),
+      ready_(std::bit_ceil(std::uint64_t{open_flows})),
+      mask_(ready_.size() - 1) {
+  for (std::uint32_t i = 0; i < open_flows; ++i) {
+    slots_[i].frame = memory_.get() + static_cast<std::size_t>(i) * source_->longest();
+    ready_[end_ready_++] = i;
+  }
+}
+
+void RoundTrips::come_back(std::uint32_t place) {
+  trips_[place].attempts = 0;
+  ready_[end_ready_++ & mask_] = place;
+  --in_flight_;
+}
+
+bool RoundTrips::is_awaited(const Frame& frame, std::uint32_t place) const {
+  if (place >= trips_.size()) return false;
+  const Trip& trip = trips_[place];
+  return trip.attempts > 0 && load16(frame.data + number_at) == trip.number && frame.side == opposite(trip.side) &&
+         frame.length == trip.length;
+}
+
+// Returns how many frames were received.
+unsigned RoundTrips::take_back(std::uint64_t now, std::vector<std::uint32_t>* taken) {
+  std::array<Frame, burst> frames;
+  const unsigned count = port_.receive(frames.data(), burst);
+  for (const Frame& frame : std::span(frames.data(), count)) {
+    const std::uint32_t place = frame.length >= addresses ? load32(frame.data + place_at) : ~0u;
+    if (!is_awaited(frame, place)) {
+      ++counts_.strays;
+      continue;
+    }
+    if (taken != nullptr && trips_[place].attempts == 1) {
+      taken->push_back(static_cast<std::uint32_t>(std::min<std::uint64_t>(now - trips_[place].sent_at, ~0u)));
+    }
+    ++counts_.returned;
+    come_back(place);
+  }
+  if (count > 0) port_.release(frames.data(), count);
+  return count;
+}
+
+// Makes and sends the next packets of up to `count` flows whose turn it is. Returns how many.
+unsigned RoundTrips::send(std::uint64_t now, unsigned count) {
+  count = static_cast<unsigned>(std::min<std::uint64_t>({count, burst, end_ready_ - first_ready_}));
+  if (count == 0) return 0;
+  std::array<std::uint32_t, burst> places;
+  std::array<FlowSlot*, burst> slots;
+  std::array<Frame, burst> frames;
+  for (unsigned i = 0; i < count; ++i) {
+    places[i] = ready_[first_ready_++ & mask_];
+    slots[i] = &slots_[places[i]];
+    __builtin_prefetch(slots[i]);
+    __builtin_prefetch(slots[i]->frame, 1);
+    frames[i] = {slots[i]->frame, 0, source_->longest(), slots[i], Side::inside};
+  }
+  source_->make(slots.data(), frames.data(), count);
+  for (unsigned i = 0; i < count; ++i) {
+    Trip& trip = trips_[places[i]];
+    trip.length = frames[i].length;
+    trip.side = frames[i].side;
+    store16(frames[i].data + number_at, ++trip.number);
+    store32(frames[i].data + place_at, places[i]);
+  }
+  counts_.made += count;
+  in_flight_ += count;
+  send_out(now, places.data(), count);
+  return count;
+}
+
+// Copies of the slots' packets leave; where the port has no buffer they count as sent and lost.
+void RoundTrips::send_out(std::uint64_t now, const std::uint32_t* places, unsigned count) {
+  std::array<std::array<Frame, burst>, 2> out;
+  std::array<unsigned, 2> sending{};
+  for (const std::uint32_t place : std::span(places, count)) {
+    Trip& trip = trips_[place];
+    trip.sent_at = now;
+    ++trip.attempts;
+    Frame frame = port_.allocate();
+    if (frame.data == nullptr || frame.capacity < trip.length) continue;
+    std::memcpy(frame.data, slots_[place].frame, trip.length);
+    frame.length = trip.length;
+    const auto side = static_cast<unsigned>(trip.side);
+    out[side][sending[side]++] = frame;
+  }
+  for (const unsigned side : {0u, 1u}) {
+    if (sending[side] > 0) port_.transmit(static_cast<Side>(side), out[side].data(), sending[side]);
+  }
+  port_.flush();
+}
+
+void RoundTrips::look_for_lost(std::uint64_t now) {
+  if (now < next_look_) return;
+  next_look_ = now + look_ns;
+  for (std::uint32_t place = 0; place < trips_.size(); ++place) {
+    Trip& trip = trips_[place];
+    if (trip.attempts == 0 || now < trip.sent_at + patience_ns) continue;
+    if (trip.attempts < most_attempts) {
+      ++counts_.resent;
+      send_out(now, &place, 1);
+    } else {
+      ++counts_.given_up;
+      slots_[place].step = slots_[place].length;
+      come_back(place);
+    }
+  }
+}
+
+std::uint64_t RoundTrips::saturate(std::uint64_t ns, unsigned window) {
+  const std::uint64_t start = clock_(), until = start + ns;
+  std::uint64_t now = start;
+  for (; now < until; now = clock_()) {
+    const unsigned received = take_back(now, nullptr);
+    const unsigned sent = send(now, window - std::min(window, in_flight_));
+    look_for_lost(now);
+    if (received + sent > 0) continue;
+    port_.flush();
+    sched_yield();
+  }
+  return now - start;
+}
+
+std::uint64_t RoundTrips::pace(std::uint64_t ns, std::uint64_t interval_ns, std::vector<std::uint32_t>& taken) {
+  const std::uint64_t start = clock_(), until = start + ns;
+  std::uint64_t now = start, due = start;
+  for (; now < until; now = clock_()) {
+    if (take_back(now, &taken) > 0) continue;
+    if (now >= due) {
+      const std::uint64_t missed = (now - due) / interval_ns;
+      counts_.late += missed + (send(now, 1) == 0);
+      due += (missed + 1) * interval_ns;
+    } else {
+      look_for_lost(now);
+      port_.flush();
+      sched_yield();
+    }
+  }
+  return now - start;
+}
+
+void RoundTrips::settle(std::vector<std::uint32_t>* taken) {
+  std::uint64_t last = clock_();
+  for (std::uint64_t now = last; in_flight_ > 0 && now < last + patience_ns; now = clock_()) {
+    if (take_back(now, taken) > 0) {
+      last = now;
+    } else {
+      port_.flush();
+      sched_yield();
+    }
+  }
+}
+
+}  // namespace snf
