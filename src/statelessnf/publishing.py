@@ -8,15 +8,11 @@ fields expire when it stops saying it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from valkey.exceptions import ValkeyError
-
 from statelessnf.errors import ConfigError
-from statelessnf.store.checks import connect, explained
+from statelessnf.store.client import StoreClient
 from statelessnf.store.url import StoreUrl
 
 PRESENCE_MS = 5000  # an instance that says nothing for so long is not counted
@@ -35,8 +31,7 @@ class Publications:
     """The published section of one deployment. Every method raises StoreError."""
 
     def __init__(self, url: StoreUrl, deployment: str) -> None:
-        self._client: Any = connect(url)
-        self._url = url
+        self._client = StoreClient(url)
         self._tables = f"statelessnf:{deployment}:tables"
         self._instances = f"statelessnf:{deployment}:instances"
 
@@ -68,43 +63,30 @@ class Publications:
 
     def announce(self, instance: str, version: int) -> None:
         """Says that `instance` lives and has `version`."""
-        arguments = ("HSETEX", self._instances, "PX", PRESENCE_MS, "FIELDS", 1, instance, version)
-        with self._errors():
-            self._client.execute_command(*arguments)
+        self._client.call("HSETEX", self._instances, "PX", PRESENCE_MS, "FIELDS", 1, instance, version)
 
     def leave(self, instance: str) -> None:
         """`instance` stops."""
-        with self._errors():
-            self._client.execute_command("HDEL", self._instances, instance)
+        self._client.call("HDEL", self._instances, instance)
 
     def instances(self) -> dict[str, int]:
         """Version by living instance."""
-        with self._errors():
-            found: Any = self._client.execute_command("HGETALL", self._instances)
-        return {name.decode(): int(version) for name, version in found.items()}
+        found = self._client.pairs("HGETALL", self._instances)
+        return {name: int(version) for name, version in found.items()}
 
     def memory_share(self) -> float:
         """How full the store is, 0 to 1 of its `maxmemory` (0 without a limit)."""
-        with self._errors():
-            memory: Any = self._client.info("memory")
-        return float(memory["used_memory"] / memory["maxmemory"]) if memory.get("maxmemory") else 0.0
+        memory = self._client.info("memory")
+        limit = int(memory.get("maxmemory", 0))
+        return int(memory["used_memory"]) / limit if limit else 0.0
 
     def _stands(self) -> bytes | None:
-        with self._errors():
-            value: Any = self._client.get(self._tables)
-        return None if value is None else bytes(value)
+        value = self._client.call("GET", self._tables)
+        return value if isinstance(value, bytes) else None
 
     def _replace(self, old: bytes | None, new: bytes) -> bool:
         condition = ("NX",) if old is None else ("IFEQ", old)
-        with self._errors():
-            return self._client.execute_command("SET", self._tables, new, *condition) is not None
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except ValkeyError as error:
-            raise explained(error, self._url) from None
+        return self._client.call("SET", self._tables, new, *condition) is not None
 
 
 def _decoded(stands: bytes) -> Published:
