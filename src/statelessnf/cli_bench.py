@@ -21,6 +21,13 @@ class ShapeName(StrEnum):
     enterprise = "enterprise"
 
 
+class PortKind(StrEnum):
+    """What packets come through."""
+
+    memory = "memory"
+    memif = "memif"
+
+
 EVERY_SHAPE = list(ShapeName)
 FRAME_SIZES = [64, 128, 256, 512, 1024, 1500]  # bytes, with the FCS
 
@@ -57,6 +64,10 @@ def throughput(
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Capture for the shape `enterprise`; left out without one.")
     ] = None,
+    port: Annotated[
+        PortKind,
+        typer.Option(help="memif: long flows through real instances, compared with a process that only forwards."),
+    ] = PortKind.memory,
     output: Output = Path("out/bench"),
     turns: Turns = 20,
     slice_ms: SliceMs = 100,
@@ -70,4 +81,31 @@ def throughput(
     from statelessnf.commands import bench as commands
 
     request = commands.BenchRequest(output, turns, slice_ms, json, store)
-    commands.throughput(request, [name.value for name in shape], frame_bytes, trace)
+    if port is PortKind.memory:
+        commands.throughput(request, [name.value for name in shape], frame_bytes, trace)
+        return
+    if ShapeName.long not in shape:
+        raise typer.BadParameter("memif is measured with long flows", param_hint="--shape")
+    from statelessnf.commands.bench_ports import memif
+
+    memif(request, frame_bytes)
+
+
+@bench.command()
+def latency(
+    output: Output = Path("out/bench"),
+    turns: Turns = 20,
+    slice_ms: SliceMs = 500,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """How long packets take through an instance on AF_XDP ports at 20,000 a second (Figure 7); needs root.
+
+    Makes its own network namespaces and removes them in the end, also after Ctrl-C.
+
+    Example: snf bench latency --turns 30
+    """
+    from statelessnf.commands.bench import BenchRequest
+    from statelessnf.commands.bench_ports import latency as command
+
+    command(BenchRequest(output, turns, slice_ms, json, store))

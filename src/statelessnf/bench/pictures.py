@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from statelessnf.errors import SnfError
 
-COLOURS = {"baseline": "tab:gray", "off": "tab:orange", "tracked": "tab:blue"}
+COLOURS = {"plain": "tab:green", "baseline": "tab:gray", "off": "tab:orange", "tracked": "tab:blue"}
 TITLES = {
     "long": "long flows (10,000 packets)",
     "short": "short flows (100 packets)",
@@ -60,3 +61,21 @@ def _bars(axis: Any, rows: Sequence[Row]) -> None:
     modes = [row["mode"] for row in rows]
     axis.bar(modes, [row["gbit_s"] for row in rows], color=[COLOURS[mode] for mode in modes])
     axis.set(ylabel="Gbit/s")
+
+
+def latency(times: Mapping[str, Any], path: Path) -> None:
+    """Figure 7: which share of the packets was back within how many µs. `times`: µs of each packet, by side."""
+    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+    for mode, values in times.items():
+        ordered = np.sort(values)
+        axis.plot(ordered, np.arange(1, len(ordered) + 1) / len(ordered), color=COLOURS[mode], label=mode)
+    axis.set(xlabel="round trip (µs)", ylabel="share of packets", xscale="log", ylim=(0, 1))
+    axis.set_xlim(*_span(times))
+    axis.grid(alpha=0.3)
+    axis.legend()
+    save(figure, path)
+
+
+def _span(times: Mapping[str, Any]) -> tuple[float, float]:
+    """From the quickest packet to where the slowest side has 99.5 % of its own."""
+    return min(values.min() for values in times.values()), max(np.percentile(v, 99.5) for v in times.values())

@@ -1,0 +1,173 @@
+"""The sides of a comparison on real ports: processes in the middle, each with traffic of its own through it.
+
+A side is a process (an instance run by `snf run`, or the plain forwarder) between two ports whose other ends are ours.
+All sides are up all the time and take turns: a process through which nothing goes sleeps.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from statelessnf import _engine
+from statelessnf.errors import StartFailed
+from statelessnf.lab.instances import Instance, run_command
+from statelessnf.lab.namespaces import Namespace, stop
+
+PLAIN = "plain"
+READY_SECONDS = 30.0
+TRY_SECONDS = 0.02
+TRY_WINDOW = 32  # packets
+HANDSHAKES = 0.3  # seconds: then every flow is past its handshake
+ENGINE_MEMORY_MB = 512
+
+_DEPLOYMENT = """# Made by snf bench.
+name = "bench-{mode}"
+function = "firewall"
+inside = ["10.0.0.0/8"]
+
+[store]
+url = "{store}"
+cache = "{cache}"
+
+[instance]
+ports = {{ inside = "{inside}", outside = "{outside}" }}
+run_directory = "{folder}/run"
+
+[firewall]
+rules = [{{ action = "deny", source = "10.66.0.0/16" }}, {{ action = "allow", direction = "outbound" }}]
+"""
+
+
+class OwnNetwork(Namespace):
+    """The network that we are in; for processes whose ports need no other."""
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Nothing to enter."""
+        yield
+
+
+OWN_NETWORK = OwnNetwork("")
+
+
+class Place(NamedTuple):
+    """Where one side's process runs, and the DPDK devices (inside, outside) at both ends of its links."""
+
+    namespace: Namespace
+    its: tuple[str, str]
+    ours: tuple[str, str]
+    our_namespace: Namespace
+
+
+class Load(NamedTuple):
+    """TCP flows made on the fly; `frame_bytes` with the FCS."""
+
+    packets_per_flow: int
+    open_flows: int
+    frame_bytes: int
+
+
+def command_for(mode: str, place: Place, folder: Path, store: str) -> Sequence[str]:
+    """The process of one side: an instance of a deployment made for it in `folder`, or the plain forwarder."""
+    if mode == PLAIN:
+        return [sys.executable, "-m", "statelessnf.bench.plain", *place.its]
+    path = folder / f"{mode}.toml"
+    url, cache = ("memory", "tracked") if mode == "baseline" else (store, mode)
+    inside, outside = place.its
+    path.write_text(
+        _DEPLOYMENT.format(mode=mode, store=url, cache=cache, inside=inside, outside=outside, folder=folder)
+    )
+    return run_command(path)
+
+
+class PortSide:
+    """One process in the middle and the traffic through it. `mode`: a mode of the engine, or `plain`."""
+
+    def __init__(self, number: int, mode: str, place: Place, load: Load, folder: Path, store: str) -> None:
+        self.mode, self._load = mode, load
+        log = folder / f"{mode}.log"
+        try:
+            _engine.start_eal(ENGINE_MEMORY_MB)
+            with place.our_namespace.entered():
+                # Before the process: ours are the ends that memif calls servers.
+                self.trips = _engine.RoundTrips(*place.ours, *load, seed=number + 1)
+        except RuntimeError as error:
+            raise StartFailed(str(error), "snf bench") from error
+        self.process = Instance(number, place.namespace, command_for(mode, place, folder, store), log)
+        self._ours: dict[str, int] = {}
+        self._its: dict[str, Any] = {}
+
+    def wait_ready(self) -> None:
+        """Until packets come back, the store is there, and all flows are under way; counts begin here.
+
+        Raises LabError if the process ends, StartFailed.
+        """
+        deadline = time.monotonic() + READY_SECONDS
+        while not (self.process.figures.get("store_available") and self._passes()):
+            self._wait_a_little(deadline)
+        self.trips.saturate(HANDSHAKES, TRY_WINDOW)
+        self.process.read_figures()
+        before = self.process.figures
+        while self.process.figures is before:  # the next line is the first that knows of all these packets
+            self._wait_a_little(deadline)
+        self._ours, self._its = self.trips.counts(), self.process.figures
+
+    def _wait_a_little(self, deadline: float) -> None:
+        if not self.process.alive:
+            raise self.process.lost()
+        if time.monotonic() > deadline:
+            raise StartFailed(f"nothing came back in {READY_SECONDS:g} s", f"snf bench: {self.mode}")
+        time.sleep(TRY_SECONDS)
+        self.process.read_figures()
+
+    def _passes(self) -> bool:
+        return self.trips.link_up() and self.trips.saturate(TRY_SECONDS, TRY_WINDOW)[0] > 0
+
+    def mpps(self, seconds: float, window: int, warm_up: float) -> float:
+        """Packets that came back in one slice, after one that does not count."""
+        self.process.read_figures()
+        self.trips.saturate(warm_up, window)
+        returned, ns = self.trips.saturate(seconds, window)
+        return returned / ns * 1e3
+
+    def round_trips(self, seconds: float, rate: float, warm_up: float) -> bytes:
+        """Nanoseconds of each packet of one slice, as 32-bit numbers."""
+        self.process.read_figures()
+        self.trips.pace(warm_up, rate)
+        return self.trips.pace(seconds, rate)
+
+    def counts(self) -> dict[str, int]:
+        """Our own counts since the side was ready."""
+        return {name: count - self._ours[name] for name, count in self.trips.counts().items()}
+
+    def end(self) -> dict[str, int]:
+        """Stop the process; what it counted since it was ready: packets forwarded, reads, commits."""
+        stop(self.process.process)
+        self.process.read_figures()
+        return {name: self.process.figures[name] - self._its[name] for name in ("forwarded", "reads", "commits")}
+
+    def close(self) -> None:
+        """End the process, if it still runs."""
+        self.process.close()
+
+
+@contextmanager
+def port_sides(
+    places: dict[str, Place], load: Load, folder: Path, store: str = "embedded"
+) -> Iterator[dict[str, PortSide]]:
+    """A side for each mode in `places`, ready, and ended with the context. Raises StartFailed, LabError."""
+    sides: dict[str, PortSide] = {}
+    try:
+        for number, (mode, place) in enumerate(places.items()):
+            sides[mode] = PortSide(number, mode, place, load, folder, store)
+        for side in sides.values():
+            side.wait_ready()
+        yield sides
+    finally:
+        for side in sides.values():
+            side.close()
