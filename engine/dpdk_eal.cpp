@@ -56,6 +56,8 @@ unsigned long free_hugepage_mb() {
   return pages >> count ? count * 2 : 0;
 }
 
+constexpr const char* no_device = "0000:00:00.0";  // EAL takes every PCI device that it may, unless some are named
+
 // One logical core on all CPUs that we may use: a plain `-l 0` would pin this thread and every child it starts.
 std::string cores(const cpu_set_t& allowed) {
   std::string list;
@@ -67,7 +69,7 @@ std::string cores(const cpu_set_t& allowed) {
 
 std::vector<std::string> arguments(const EalOptions& options, const cpu_set_t& allowed) {
   std::vector<std::string> list = {"snf", "--lcores", cores(allowed), "--no-telemetry", "--log-level", "*:error"};
-  if (!options.pci) list.push_back("--no-pci");
+  for (const char* word : {"--allow", no_device}) list.push_back(word);
   if (free_hugepage_mb() >= options.memory_mb && geteuid() == 0) {
     list.push_back("--in-memory");
   } else {

@@ -28,8 +28,6 @@ Frame frame_of(rte_mbuf* mbuf, Side side) {
           static_cast<std::uint32_t>(mbuf->buf_len - mbuf->data_off), mbuf, side};
 }
 
-bool needs_pci(const std::string& arguments) { return !arguments.starts_with("net_"); }
-
 }  // namespace
 
 void DpdkLink::PoolDeleter::operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
@@ -47,7 +45,7 @@ DpdkLink::Pool DpdkLink::make_pool(const std::string& name, unsigned count, unsi
 }
 
 DpdkLink::DpdkLink(const std::string& inside, const std::string& outside, unsigned pipes) {
-  start_eal({.pci = needs_pci(inside) || needs_pci(outside)});
+  start_eal();
   const unsigned room = std::max(DpdkDevice::buffer_room(inside), DpdkDevice::buffer_room(outside));
   pool_ = make_pool("packets", buffers_per_pipe * pipes - 1, room);
   jumbo_pool_ = make_pool("jumbo", jumbo_buffers - 1, jumbo_room);

@@ -96,7 +96,8 @@ void bind_instance(nb::module_& module) {
       .def("link_up", &Instance::link_up)
       .def("available", &Instance::available);
   module.def(
-      "start_eal", [](unsigned memory_mb) { start_eal({memory_mb, false}); }, nb::arg("memory_mb") = 512);
+      "start_eal", [](unsigned memory_mb) { start_eal({memory_mb}); }, nb::arg("memory_mb") = 512,
+      nb::call_guard<nb::gil_scoped_release>());
 }
 
 }  // namespace snf

@@ -18,6 +18,7 @@ from typing import Any
 from statelessnf import _engine
 from statelessnf.builder import build
 from statelessnf.config import Deployment, Ports, function_settings
+from statelessnf.engine_start import EngineStart
 from statelessnf.errors import ConfigError, SnfError, StartFailed, StoreError
 from statelessnf.pipe_options import pipe_options, tables_of
 from statelessnf.ports import check_ports
@@ -27,7 +28,6 @@ from statelessnf.store_access import OpenStore, open_store
 PERIOD = 1.0  # seconds between two looks at the store
 NEARLY_FULL = 0.85  # of the store's memory; a full store refuses changes of existing records, too
 CAPTURED = 4096  # dropped frames kept until they are taken
-ENGINE_MEMORY_MB = 512  # address space for packet buffers; resident as far as it is used
 
 Say = Callable[[str], None]  # one line for the operator
 
@@ -67,7 +67,9 @@ class Instance:
 
 
 @contextmanager
-def running_instance(deployment: Deployment, say: Say, *, capture_drops: bool) -> Iterator[Instance]:
+def running_instance(
+    deployment: Deployment, say: Say, engine_start: EngineStart, *, capture_drops: bool
+) -> Iterator[Instance]:
     """Starts an instance, stops it in the end. Raises ConfigError, BuildError, StoreError, StartFailed."""
     ports = deployment.instance.ports
     if ports is None:
@@ -76,7 +78,7 @@ def running_instance(deployment: Deployment, say: Say, *, capture_drops: bool) -
     check_ports(ports, deployment.path)
     program = build(deployment.function_class)
     with open_store(deployment, deployment.run_directory) as store:
-        engine = _engine_of(deployment, ports, program, store, capture_drops)
+        engine = _engine_of(deployment, ports, program, store, engine_start, capture_drops)
         instance = Instance(deployment, engine, say)
         with _following(instance, store, say):
             engine.start()
@@ -87,7 +89,12 @@ def running_instance(deployment: Deployment, say: Say, *, capture_drops: bool) -
 
 
 def _engine_of(
-    deployment: Deployment, ports: Ports, program: Path, store: OpenStore | None, capture_drops: bool
+    deployment: Deployment,
+    ports: Ports,
+    program: Path,
+    store: OpenStore | None,
+    engine_start: EngineStart,
+    capture_drops: bool,
 ) -> _engine.Instance:
     options = pipe_options(deployment, program, None if store is None else store.access)
     options |= {
@@ -98,7 +105,7 @@ def _engine_of(
         "captured": CAPTURED if capture_drops else 0,
     }
     try:
-        _engine.start_eal(ENGINE_MEMORY_MB)
+        engine_start.wait()
         return _engine.Instance(options)
     except (RuntimeError, MemoryError) as error:
         raise StartFailed(str(error), f"{deployment.path}: instance", "check ports and free memory") from error

@@ -7,34 +7,45 @@ import threading
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from statelessnf.capture import CaptureWriter
 from statelessnf.commands.run_view import Line, figures
 from statelessnf.config import load
+from statelessnf.engine_start import EngineStart
 from statelessnf.errors import SnfError
 from statelessnf.events import event_document
 from statelessnf.instance import Instance, running_instance, stats_of
 from statelessnf.publishing import Publications
 from statelessnf.store.url import unix_url
 
+if TYPE_CHECKING:
+    from statelessnf.capture import CaptureWriter
+
 PERIOD = 1.0  # seconds between two lines
 MOST_DROPS = 100_000  # packets in the file of --capture-drops
 
 
-def run(file: Path, *, as_json: bool, capture_drops: Path | None) -> None:
+def run(file: Path, engine_start: EngineStart, *, as_json: bool, capture_drops: Path | None) -> None:
     """Runs until SIGINT or SIGTERM. Raises SnfError if it cannot start."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is nothing to reload yet
     line = Line(as_json)
     deployment = load(file)
     with ExitStack() as stack:
-        drops = None if capture_drops is None else stack.enter_context(CaptureWriter(capture_drops))
-        instance = stack.enter_context(running_instance(deployment, line.say, capture_drops=drops is not None))
+        drops = None if capture_drops is None else stack.enter_context(_drops_file(capture_drops))
+        running = running_instance(deployment, line.say, engine_start, capture_drops=drops is not None)
+        instance = stack.enter_context(running)
         wake = Wake()
         ports = deployment.instance.ports
         assert ports is not None  # running_instance has checked it
         shown = f"{ports.inside} | {ports.outside}, store {deployment.store.address.shown()}"
         line.say(f"{deployment.name}: instance {instance.number} runs {deployment.function_class.name} on {shown}")
         Session(instance, line, drops, wake).watch(file)
+
+
+def _drops_file(path: Path) -> CaptureWriter:
+    from statelessnf.capture import CaptureWriter  # here, as most instances never need it
+
+    return CaptureWriter(path)
 
 
 class Wake:
