@@ -127,6 +127,7 @@ PacketQueue Flights::rest_from(std::uint32_t job) {
 void Flights::settle(const Lane& lane) {
   PacketQueue held, rest;
   std::uint32_t group = none, forwarded = none, stale = none;
+  Refresh refresh_at = Refresh::no;
   for (std::uint32_t job = lane.first; job != none; job = batch_.following(job)) {
     const std::uint32_t packet = batch_.packet(job);
     const bool changed = batch_.changed(job);
@@ -141,8 +142,10 @@ void Flights::settle(const Lane& lane) {
         rest = rest_from(job);
         break;
       }
-      if (!refresh_due(lane, job, true)) {
-        if ((pool_[packet].verdict & 0xff) == verdict_forward) forwarded = job;
+      const bool forward = (pool_[packet].verdict & 0xff) == verdict_forward && !pool_[packet].fault;
+      if (forward) refresh_at = refresh_due(lane, job);
+      if (!forward || refresh_at != Refresh::pressing) {
+        if (forward) forwarded = job;
         release(packet);
         continue;
       }
@@ -156,7 +159,7 @@ void Flights::settle(const Lane& lane) {
   } else if (!rest.empty()) {
     rerun_.push_back({lane.entry, lane.fresh_before, rest});
     return;
-  } else if (forwarded != none && refresh_due(lane, forwarded, false)) {
+  } else if (refresh_at == Refresh::due) {
     refresh(lane, forwarded);
   }
   close(lane.entry);

@@ -106,7 +106,8 @@ class Flights : private StoreEvents {
   void commit(const Lane& lane, std::uint32_t job, PacketQueue& held, PacketQueue& rest);
   void commit_here(const Lane& lane, std::uint32_t job, PacketQueue& held, PacketQueue& rest);
   void refresh(const Lane& lane, std::uint32_t job);
-  bool refresh_due(const Lane& lane, std::uint32_t job, bool pressing);
+  enum class Refresh : std::uint8_t { no, due, pressing };
+  Refresh refresh_due(const Lane& lane, std::uint32_t job);
   void request_commit(std::uint32_t flight, std::uint32_t job, bool creates);
   void request_read(std::uint32_t flight);
   void read(std::uint32_t entry, PacketQueue& packets);

@@ -1,8 +1,8 @@
 // Flow keys and their hashes. The tags are computed when compiling, so that each virtual shard owns its own 64 of the
-// 16,384 slots of a cluster; the hashes are keyed multiplications, folded, 16 bytes a step (as in wyhash).
+// 16,384 slots of a cluster; the hashes are keyed multiplications, folded (as in wyhash).
 #include "flow.hpp"
 
-#include <bit>
+#include <compare>
 
 #include "wire.hpp"
 
@@ -50,12 +50,6 @@ std::uint64_t fold(std::uint64_t a, std::uint64_t b) {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-std::uint64_t word(const std::uint8_t* from) {
-  std::uint64_t value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
-
 // A second secret from the first (the SplitMix64 finalizer), never even.
 std::uint64_t stretch(std::uint64_t secret) {
   secret += 0x9e3779b97f4a7c15;
@@ -64,93 +58,87 @@ std::uint64_t stretch(std::uint64_t secret) {
   return (secret ^ (secret >> 31)) | 1;
 }
 
-void append_address(Key& key, std::uint8_t version, std::uint64_t high, std::uint64_t low) {
-  if (version == 6) {
-    store64(key.bytes + key.size, high);
-    store64(key.bytes + key.size + 8, low);
-  } else {
-    store32(key.bytes + key.size, static_cast<std::uint32_t>(low));
-  }
-  key.size = static_cast<std::uint8_t>(key.size + (version == 6 ? 16 : 4));
+void store_word(std::uint8_t* to, std::uint64_t value) { std::memcpy(to, &value, sizeof value); }
+
+struct Endpoint {
+  std::uint64_t high, low;
+  std::uint16_t port;
+  auto operator<=>(const Endpoint&) const = default;
+};
+
+// Whole words, each stored where it will be loaded again: hashing and comparing need not wait for the stores.
+//   8: kind version protocol address(4) port, first byte    15: port address(4) port
+void append_ipv4(Key& key, std::uint64_t kinds, const Endpoint& low, const Endpoint& high) {
+  const std::uint64_t low_address = __builtin_bswap32(static_cast<std::uint32_t>(low.low));
+  const std::uint64_t high_address = __builtin_bswap32(static_cast<std::uint32_t>(high.low));
+  const std::uint64_t low_port = __builtin_bswap16(low.port), high_port = __builtin_bswap16(high.port);
+  store_word(key.bytes + 8, kinds | low_address << 24 | low_port << 56);
+  store_word(key.bytes + 15, low_port | high_address << 16 | high_port << 48);
+  key.size = 23;
 }
 
-void append_port(Key& key, std::uint16_t port) {
-  store16(key.bytes + key.size, port);
-  key.size = static_cast<std::uint8_t>(key.size + 2);
+void append_ipv6(Key& key, std::uint64_t kinds, const Endpoint& low, const Endpoint& high) {
+  store_word(key.bytes + 8, kinds);
+  store64(key.bytes + 11, low.high);
+  store64(key.bytes + 19, low.low);
+  store16(key.bytes + 27, low.port);
+  store64(key.bytes + 29, high.high);
+  store64(key.bytes + 37, high.low);
+  store16(key.bytes + 45, high.port);
+  key.size = 47;
 }
 
-void append_source(Key& key, const PacketRecord& packet) {
-  append_address(key, packet.version, packet.source_high, packet.source_low);
-}
-
-void append_destination(Key& key, const PacketRecord& packet) {
-  append_address(key, packet.version, packet.destination_high, packet.destination_low);
-}
-
-bool source_is_low(const PacketRecord& packet) {
-  if (packet.source_high != packet.destination_high) return packet.source_high < packet.destination_high;
-  if (packet.source_low != packet.destination_low) return packet.source_low < packet.destination_low;
-  return packet.source_port <= packet.destination_port;
+void append(Key& key, KeyKind kind, std::uint8_t version, std::uint8_t protocol, const Endpoint& low,
+            const Endpoint& high) {
+  const std::uint64_t kinds = static_cast<std::uint64_t>(kind) | static_cast<std::uint64_t>(version) << 8 |
+                              static_cast<std::uint64_t>(protocol) << 16;
+  version == 6 ? append_ipv6(key, kinds, low, high) : append_ipv4(key, kinds, low, high);
 }
 
 }  // namespace
 
-Keys::HashSecret::HashSecret(std::uint64_t secret) : words{secret, stretch(secret), stretch(stretch(secret))} {}
-
-// Keys have at least 23 bytes, so the last step may overlap the one before it.
-std::uint64_t Keys::keyed_hash(const Key& key, const HashSecret& secret) {
-  std::uint64_t state = secret.words[0] ^ key.size;
-  for (std::size_t at = 0; at + 16 < key.size; at += 16)
-    state = fold(word(key.bytes + at) ^ secret.words[1], word(key.bytes + at + 8) ^ state);
-  const std::uint8_t* last = key.bytes + key.size - 16;
-  state = fold(word(last) ^ secret.words[1], word(last + 8) ^ state);
-  return fold(state ^ secret.words[1], secret.words[2]);
+// Words at every eighth byte and at the end: keys have at least 23 bytes, so the last may overlap the one before it.
+std::uint64_t Keys::hash(const Key& key) const {
+  std::uint64_t state = secrets_[0] ^ key.size;
+  std::size_t at = 0;
+  for (; at + 16 < key.size; at += 16) state = fold(key.word(at) ^ secrets_[1], key.word(at + 8) ^ state);
+  if (at + 8 < key.size) state = fold(key.word(at) ^ secrets_[1], state);
+  state = fold(key.word(key.size - 8u) ^ secrets_[1], state);
+  return fold(state ^ secrets_[1], secrets_[2]);
 }
 
-Keys::Keys(std::uint32_t deployment, std::uint64_t secret, std::uint64_t seed)
-    : deployment_(deployment), shared_(secret), local_(seed) {
+Keys::Keys(std::uint32_t deployment, std::uint64_t secret)
+    : secrets_{secret, stretch(secret), stretch(stretch(secret))} {
+  for (std::size_t shard = 0; shard < shards; ++shard) {
+    const std::array<char, 4> tag = {'{', tags[shard][0], tags[shard][1], '}'};
+    std::memcpy(&heads_[shard], tag.data(), 4);
+    std::memcpy(reinterpret_cast<std::uint8_t*>(&heads_[shard]) + 4, &deployment, 4);
+  }
   for (std::size_t port = 0; port < port_map_.size(); ++port)
     port_map_[port] = static_cast<std::uint8_t>(stretch(secret ^ stretch(port)) >> 56);
 }
 
 std::uint8_t Keys::shard(std::uint16_t port1, std::uint16_t port2) const { return port_map_[port1] ^ port_map_[port2]; }
 
-void Keys::begin(Key& key, std::uint8_t shard, KeyKind kind, const PacketRecord& packet) const {
-  std::uint8_t* to = key.bytes;
-  to[0] = '{';
-  std::memcpy(to + 1, tags[shard].data(), 2);
-  to[3] = '}';
-  std::memcpy(to + 4, &deployment_, 4);
-  to[8] = static_cast<std::uint8_t>(kind);
-  to[9] = packet.version;
-  to[10] = packet.protocol;
-  key.size = 11;
-}
-
 void Keys::flow(PacketRecord& packet, Key& key) const {
   // An ICMP identifier stands in both ports, which would cancel out.
   const bool query = packet.protocol == (packet.version == 4 ? protocol::icmp : protocol::icmpv6);
-  begin(key, shard(packet.source_port, query ? 0 : packet.destination_port), KeyKind::flow, packet);
-  packet.from_low = source_is_low(packet);
-  packet.from_low ? append_source(key, packet) : append_destination(key, packet);
-  append_port(key, packet.from_low ? packet.source_port : packet.destination_port);
-  packet.from_low ? append_destination(key, packet) : append_source(key, packet);
-  append_port(key, packet.from_low ? packet.destination_port : packet.source_port);
+  const Endpoint source{packet.source_high, packet.source_low, packet.source_port};
+  const Endpoint destination{packet.destination_high, packet.destination_low, packet.destination_port};
+  packet.from_low = source <= destination;
+  store_word(key.bytes, heads_[shard(source.port, query ? 0 : destination.port)]);
+  append(key, KeyKind::flow, packet.version, packet.protocol, packet.from_low ? source : destination,
+         packet.from_low ? destination : source);
 }
 
+// The identification takes the place of the ports.
 void Keys::fragment(const PacketRecord& packet, const Layout& layout, Key& key) const {
   const auto low = static_cast<std::uint16_t>(layout.fragment_id);
-  begin(key, shard(low, static_cast<std::uint16_t>(layout.fragment_id >> 16)), KeyKind::fragment, packet);
+  const auto high = static_cast<std::uint16_t>(layout.fragment_id >> 16);
+  store_word(key.bytes, heads_[shard(low, high)]);
   // RFC 8200 section 4.5: in IPv6 the protocol is no part of a fragment's identity, and only the first one knows it.
-  if (packet.version == 6) key.bytes[10] = 0;
-  append_source(key, packet);
-  append_destination(key, packet);
-  store32(key.bytes + key.size, layout.fragment_id);
-  key.size = static_cast<std::uint8_t>(key.size + 4);
+  append(key, KeyKind::fragment, packet.version, packet.version == 6 ? 0 : packet.protocol,
+         {packet.source_high, packet.source_low, high}, {packet.destination_high, packet.destination_low, low});
 }
-
-std::uint64_t Keys::hash(const Key& key) const { return keyed_hash(key, local_); }
-
-std::uint64_t Keys::shared_hash(const Key& key) const { return keyed_hash(key, shared_); }
 
 }  // namespace snf

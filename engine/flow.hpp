@@ -18,36 +18,37 @@ struct Key {
   std::uint8_t size = 0;
   Bytes view() const { return {bytes, size}; }
   bool operator==(const Key& other) const {
-    return size == other.size && std::memcmp(bytes, other.bytes, size) == 0;
+    if (size != other.size) return false;
+    if (size < 8) return std::memcmp(bytes, other.bytes, size) == 0;
+    std::uint64_t different = word(size - 8u) ^ other.word(size - 8u);
+    for (std::size_t at = 0; at + 8 < size; at += 8) different |= word(at) ^ other.word(at);
+    return different == 0;
+  }
+  std::uint64_t word(std::size_t at) const {
+    std::uint64_t value;
+    std::memcpy(&value, bytes + at, sizeof value);
+    return value;
   }
 };
 static_assert(sizeof(Key) == 48);
 
 enum class KeyKind : std::uint8_t { flow = 'f', fragment = 'g' };
 
-// Makes keys for one deployment. `secret` (from the store) keys the shard map, so nobody outside can aim at one shard;
-// `seed` (per process) keys the hash tables.
+// Makes keys for one deployment. `secret` (from the store) keys the shard map and the hash, so nobody outside can aim
+// at one shard or one place of a table. All instances of a deployment give a key the same hash.
 class Keys {
  public:
-  Keys(std::uint32_t deployment, std::uint64_t secret, std::uint64_t seed);
+  Keys(std::uint32_t deployment, std::uint64_t secret);
   // Flow key; sets packet.from_low. The record's 5-tuple must be complete (not a later fragment's).
   void flow(PacketRecord& packet, Key& key) const;
   // Key of a fragmented datagram: addresses, protocol, identification; directional.
   void fragment(const PacketRecord& packet, const Layout& layout, Key& key) const;
   std::uint64_t hash(const Key& key) const;
-  // Keyed by the deployment's secret and not by the process: the same in every instance.
-  std::uint64_t shared_hash(const Key& key) const;
   std::uint8_t shard(std::uint16_t port1, std::uint16_t port2) const;
 
  private:
-  struct HashSecret {
-    explicit HashSecret(std::uint64_t secret);
-    std::uint64_t words[3];
-  };
-  static std::uint64_t keyed_hash(const Key& key, const HashSecret& secret);
-  void begin(Key& key, std::uint8_t shard, KeyKind kind, const PacketRecord& packet) const;
-  std::uint32_t deployment_;
-  HashSecret shared_, local_;  // from secret and seed
+  std::array<std::uint64_t, 256> heads_;  // by shard: tag and deployment, as they stand in a key
+  std::array<std::uint64_t, 3> secrets_;
   std::array<std::uint8_t, 65536> port_map_;
 };
 

@@ -17,7 +17,7 @@ class Instance {
  public:
   explicit Instance(const nb::dict& options)
       : options_(read_options(options)),
-        keys_(options_.deployment, options_.secret, random_nonce()),
+        keys_(options_.deployment, options_.secret),
         link_(options_.inside, options_.outside, options_.pipes) {
     options_.pipe.clock = &monotonic_ns;
     for (unsigned i = 0; i < options_.pipes; ++i) {

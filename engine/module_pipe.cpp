@@ -19,7 +19,7 @@ class SteppedPipe {
  public:
   explicit SteppedPipe(const nb::dict& options)
       : options_(read_options(options)),
-        keys_(options_.deployment, options_.secret, random_nonce()),
+        keys_(options_.deployment, options_.secret),
         port_(options_.frames, options_.frame_size),
         stats_(std::make_unique<Stats>()) {
     auto store = make_store(options_, *stats_);
@@ -82,7 +82,7 @@ class SteppedPipe {
 nb::tuple describe(const nb::bytes& bytes, std::uint32_t deployment, std::uint64_t secret) {
   static thread_local std::optional<std::tuple<std::uint32_t, std::uint64_t, Keys>> made;
   if (!made || std::get<0>(*made) != deployment || std::get<1>(*made) != secret) {
-    made.emplace(deployment, secret, Keys(deployment, secret, 0));
+    made.emplace(deployment, secret, Keys(deployment, secret));
   }
   Frame frame;
   frame.data = const_cast<std::uint8_t*>(static_cast<const std::uint8_t*>(bytes.data()));  // parse only reads

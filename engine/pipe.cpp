@@ -59,8 +59,7 @@ void Pipe::identify(Packet& packet, Arrival& arrival) {
   } else {
     keys_.flow(packet.header, arrival.key);
   }
-  packet.header.flow_hash = keys_.shared_hash(arrival.key);
-  arrival.hash = keys_.hash(arrival.key);
+  arrival.hash = packet.header.flow_hash = keys_.hash(arrival.key);
   flights_.prefetch(arrival.hash);
 }
 

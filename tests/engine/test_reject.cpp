@@ -102,7 +102,7 @@ TEST_CASE("UDP gets port unreachable, everything else prohibited, quoting the pa
     int type, code;
   } const cases[] = {{ipv4_udp, 3, 3}, {ipv4_options_udp, 3, 3}, {ipv4_first, 3, 3}, {ipv4_echo, 3, 13},
                      {ipv6_udp, 1, 4}, {ipv6_first, 1, 4},       {ipv6_echo, 1, 1}};
-  const Keys keys(1, 2, 3);
+  const Keys keys(1, 2);
   for (const auto& expected : cases) {
     CAPTURE(expected.hex);
     Sample s(expected.hex);

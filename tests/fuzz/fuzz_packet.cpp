@@ -13,7 +13,7 @@
 namespace snf {
 namespace {
 
-const Keys keys(1, 0x5eed, 0xfeed);
+const Keys keys(1, 0x5eed);
 
 void require(bool holds, const char* what) {
   if (holds) return;
