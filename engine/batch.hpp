@@ -1,10 +1,12 @@
 // A burst's worth of work for the network function: lanes (one a flow) of packets that are processed in order on one
-// working copy of the flow's record. The function is called once for a burst, not once a packet (architecture section 6).
+// working copy of the flow's record. The function is called once for a burst, not once a packet (architecture section
+// 6).
 #pragma once
 #include <array>
 #include <cstdint>
 
 #include "cache.hpp"
+#include "fragment.hpp"
 #include "packets.hpp"
 #include "program.hpp"
 
@@ -22,7 +24,8 @@ inline constexpr std::uint64_t always_fresh = ~std::uint64_t{0};
 class Batch {
  public:
   static constexpr unsigned capacity = 64;
-  Batch(RecordTable& table, PacketPool& pool, std::size_t record_size) : table_(table), pool_(pool), size_(record_size) {}
+  Batch(RecordTable& table, PacketPool& pool, std::size_t record_size)
+      : table_(table), pool_(pool), size_(record_size) {}
 
   bool full() const { return jobs_ == capacity; }
   bool empty() const { return jobs_ == 0; }
@@ -55,5 +58,40 @@ class Batch {
   alignas(64) std::array<std::array<std::uint8_t, max_record_size>, capacity> after_;
   const std::array<std::uint8_t, max_record_size> nothing_{};
 };
+
+// The deadline decides, not the store's own expiry (protocol.md, "Record").
+inline const std::uint8_t* Batch::fields(Entry& entry, std::uint64_t now) const {
+  if (entry.size == 0 || read_envelope(entry.value()).deadline < now) return nothing_.data();
+  return entry.value() + envelope_size;
+}
+
+inline void Batch::add(std::uint32_t index, std::uint32_t packet, std::uint64_t fresh_before) {
+  Entry& entry = table_[index];
+  Packet& added = pool_[packet];
+  const std::uint32_t job = jobs_++;
+  added.header.effect_count = 0;
+  packets_[job] = packet;
+  following_[job] = none;
+  work_[job].packet = &added.header;
+  work_[job].after = after_[job].data();
+  if (entry.lane == none) {
+    entry.lane = lane_count_++;
+    lanes_[entry.lane] = Lane{index, fresh_before, job, job};
+    work_[job].before = fields(entry, added.header.now);
+  } else {
+    Lane& lane = lanes_[entry.lane];
+    following_[lane.last] = job;
+    work_[job].before = work_[lane.last].after;
+    lane.last = job;
+  }
+}
+
+inline std::size_t Batch::size_of(std::uint32_t job) const {
+  return pool_[packets_[job]].stage == Stage::flow ? size_ : fragment_record_size;
+}
+
+inline bool Batch::changed(std::uint32_t job) const {
+  return !same_bytes(work_[job].before, work_[job].after, size_of(job));
+}
 
 }  // namespace snf

@@ -75,4 +75,27 @@ class RecordTable {
   Mapping entries_, index_;
 };
 
+inline std::uint32_t RecordTable::find(const Key& key, std::uint64_t hash) {
+  const auto tag = static_cast<std::uint32_t>(hash >> 32);
+  for (std::uint64_t i = hash & mask_;; i = (i + 1) & mask_) {
+    const Slot slot = slots()[i];
+    if (slot.entry == 0) return none;
+    if (slot.tag != tag) continue;
+    Entry& entry = (*this)[slot.entry - 1];
+    if (entry.key == key) {
+      entry.recent = true;
+      return slot.entry - 1;
+    }
+  }
+}
+
+inline void RecordTable::prefetch_entry(std::uint64_t hash) {
+  const Slot slot = slots()[hash & mask_];
+  if (slot.entry == 0) return;
+  const std::uint8_t* entry = entries_.get() + (slot.entry - 1) * stride_;
+  __builtin_prefetch(entry);
+  __builtin_prefetch(entry + 64);
+  __builtin_prefetch(entry + 128);
+}
+
 }  // namespace snf

@@ -95,20 +95,6 @@ void Flights::request_commit(std::uint32_t index, std::uint32_t job, bool create
                  moment_.store_ms + left + limits_.linger_ms);
 }
 
-// Due an eighth of the lifetime after the last one, jittered by flow and writer, so that instances do not refresh in
-// step; pressing with an eighth left (rule 6). For a packet that was forwarded unchanged.
-Flights::Refresh Flights::refresh_due(const Lane& lane, std::uint32_t job) {
-  Entry& entry = table_[lane.entry];
-  const PacketRecord& packet = pool_[batch_.packet(job)].header;
-  const auto eighth = static_cast<std::int64_t>(batch_.lifetime(job) / 8);
-  if (eighth == 0 || batch_.absent(lane)) return Refresh::no;
-  if (packet.kind == static_cast<std::uint8_t>(Kind::icmp_error)) return Refresh::no;  // RFC 5508, REQ-6
-  const auto left = static_cast<std::int64_t>(read_envelope(entry.value()).deadline - packet.now);
-  if (left < eighth) return store_ == nullptr || store_->available() ? Refresh::pressing : Refresh::no;
-  const auto jitter = static_cast<std::int64_t>((entry.hash ^ (nonce_ >> 32)) & 127);
-  return eighth * 8 - left >= eighth * (192 + jitter) / 256 ? Refresh::due : Refresh::no;
-}
-
 void Flights::refresh(const Lane& lane, std::uint32_t job) {
   stats_.refreshes.add();
   PacketQueue nobody, nothing;

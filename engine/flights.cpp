@@ -1,5 +1,5 @@
-// From arrival to verdict: packets find the record of their flow, or wait for it; the function runs; verdicts are sorted
-// into those that are final and those that hang on a commit or on a fresher record.
+// From arrival to verdict: packets find the record of their flow, or wait for it; the function runs; verdicts are
+// sorted into those that are final and those that hang on a commit or on a fresher record.
 #include "flights.hpp"
 
 #include <algorithm>
@@ -124,6 +124,40 @@ PacketQueue Flights::rest_from(std::uint32_t job) {
   return rest;
 }
 
+// A lane is settled: its flight goes on with what waits, or the entry stays as long as it is of use.
+void Flights::close(std::uint32_t index) {
+  Entry& entry = table_[index];
+  if (entry.flight != none) {
+    if (flights_[entry.flight].phase == Flight::Phase::idle) ready_.push_back(entry.flight);
+    return;
+  }
+  const bool useful =
+      mode_ == Mode::baseline ? entry.size > 0 : mode_ == Mode::tracked && (entry.usable || entry.found);
+  if (!useful) table_.erase(index);
+}
+
+void Flights::release(std::uint32_t index) {
+  Packet& packet = pool_[index];
+  if (packet.stage == Stage::flow) return outlet_.finish(index);
+  if ((packet.verdict & 0xff) == verdict_forward) return learned_.push(pool_, index);
+  const bool overlap = packet.verdict >> 8 == overlaps;
+  outlet_.drop(index, overlap ? Drop::fragment_overlap : Drop::fragment_without_first);
+}
+
+// Due an eighth of the lifetime after the last one, jittered by flow and writer, so that instances do not refresh in
+// step; pressing with an eighth left (rule 6). For a packet that was forwarded unchanged.
+inline Flights::Refresh Flights::refresh_due(const Lane& lane, std::uint32_t job) {
+  Entry& entry = table_[lane.entry];
+  const PacketRecord& packet = pool_[batch_.packet(job)].header;
+  const auto eighth = static_cast<std::int64_t>(batch_.lifetime(job) / 8);
+  if (eighth == 0 || batch_.absent(lane)) return Refresh::no;
+  if (packet.kind == static_cast<std::uint8_t>(Kind::icmp_error)) return Refresh::no;  // RFC 5508, REQ-6
+  const auto left = static_cast<std::int64_t>(read_envelope(entry.value()).deadline - packet.now);
+  if (left < eighth) return store_ == nullptr || store_->available() ? Refresh::pressing : Refresh::no;
+  const auto jitter = static_cast<std::int64_t>((entry.hash ^ (nonce_ >> 32)) & 127);
+  return eighth * 8 - left >= eighth * (192 + jitter) / 256 ? Refresh::due : Refresh::no;
+}
+
 void Flights::settle(const Lane& lane) {
   PacketQueue held, rest;
   std::uint32_t group = none, forwarded = none, stale = none;
@@ -163,25 +197,6 @@ void Flights::settle(const Lane& lane) {
     refresh(lane, forwarded);
   }
   close(lane.entry);
-}
-
-// A lane is settled: its flight goes on with what waits, or the entry stays as long as it is of use.
-void Flights::close(std::uint32_t index) {
-  Entry& entry = table_[index];
-  if (entry.flight != none) {
-    if (flights_[entry.flight].phase == Flight::Phase::idle) ready_.push_back(entry.flight);
-    return;
-  }
-  const bool useful = mode_ == Mode::baseline ? entry.size > 0 : mode_ == Mode::tracked && (entry.usable || entry.found);
-  if (!useful) table_.erase(index);
-}
-
-void Flights::release(std::uint32_t index) {
-  Packet& packet = pool_[index];
-  if (packet.stage == Stage::flow) return outlet_.finish(index);
-  if ((packet.verdict & 0xff) == verdict_forward) return learned_.push(pool_, index);
-  const bool overlap = packet.verdict >> 8 == overlaps;
-  outlet_.drop(index, overlap ? Drop::fragment_overlap : Drop::fragment_without_first);
 }
 
 void Flights::release_all(PacketQueue& queue) {

@@ -9,8 +9,6 @@
 namespace snf {
 namespace {
 
-__extension__ typedef unsigned __int128 Wide;  // ISO C++ has none; GCC and Clang do
-
 constexpr std::size_t shards = 256;
 using Tags = std::array<std::array<char, 2>, shards>;
 
@@ -44,11 +42,6 @@ constexpr bool complete(const Tags& tags) {
 
 constexpr Tags tags = make_tags();
 static_assert(complete(tags));
-
-std::uint64_t fold(std::uint64_t a, std::uint64_t b) {
-  const Wide product = static_cast<Wide>(a) * b;
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
 
 // A second secret from the first (the SplitMix64 finalizer), never even.
 std::uint64_t stretch(std::uint64_t secret) {
@@ -96,16 +89,6 @@ void append(Key& key, KeyKind kind, std::uint8_t version, std::uint8_t protocol,
 }
 
 }  // namespace
-
-// Words at every eighth byte and at the end: keys have at least 23 bytes, so the last may overlap the one before it.
-std::uint64_t Keys::hash(const Key& key) const {
-  std::uint64_t state = secrets_[0] ^ key.size;
-  std::size_t at = 0;
-  for (; at + 16 < key.size; at += 16) state = fold(key.word(at) ^ secrets_[1], key.word(at + 8) ^ state);
-  if (at + 8 < key.size) state = fold(key.word(at) ^ secrets_[1], state);
-  state = fold(key.word(key.size - 8u) ^ secrets_[1], state);
-  return fold(state ^ secrets_[1], secrets_[2]);
-}
 
 Keys::Keys(std::uint32_t deployment, std::uint64_t secret)
     : secrets_{secret, stretch(secret), stretch(stretch(secret))} {

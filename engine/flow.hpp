@@ -52,4 +52,21 @@ class Keys {
   std::array<std::uint8_t, 65536> port_map_;
 };
 
+__extension__ typedef unsigned __int128 Wide;  // ISO C++ has none; GCC and Clang do
+
+inline std::uint64_t fold(std::uint64_t a, std::uint64_t b) {
+  const Wide product = static_cast<Wide>(a) * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+// Words at every eighth byte and at the end: keys have at least 23 bytes, so the last may overlap the one before it.
+inline std::uint64_t Keys::hash(const Key& key) const {
+  std::uint64_t state = secrets_[0] ^ key.size;
+  std::size_t at = 0;
+  for (; at + 16 < key.size; at += 16) state = fold(key.word(at) ^ secrets_[1], key.word(at + 8) ^ state);
+  if (at + 8 < key.size) state = fold(key.word(at) ^ secrets_[1], state);
+  state = fold(key.word(key.size - 8u) ^ secrets_[1], state);
+  return fold(state ^ secrets_[1], secrets_[2]);
+}
+
 }  // namespace snf

@@ -14,13 +14,6 @@ constexpr std::uint32_t answers_per_second = 10'000;  // of one pipe
 Outlet::Outlet(Port& port, PacketPool& pool, Stats& stats, std::size_t events, std::size_t captured)
     : port_(port), pool_(pool), stats_(stats), captured_(captured), events_(events), dropped_(captured) {}
 
-void Outlet::send(Side to, const Frame& frame, std::uint64_t received) {
-  Buffer& buffer = buffers_[static_cast<unsigned>(to)];
-  buffer.frames[buffer.count] = frame;
-  buffer.received[buffer.count] = received;
-  if (++buffer.count == batch) transmit(to);
-}
-
 // Packets of one burst were received at the same time, so most of them fall into one bucket: count runs.
 void Outlet::measure(const Buffer& buffer) {
   for (unsigned i = 0; i < buffer.count;) {
@@ -49,12 +42,6 @@ void Outlet::flush(std::uint64_t now_ns) {
   if (buffers_[0].count > 0) transmit(Side::inside);
   if (buffers_[1].count > 0) transmit(Side::outside);
   port_.flush();
-}
-
-void Outlet::forward(std::uint32_t index) {
-  Packet& packet = pool_[index];
-  send(opposite(packet.frame.side), packet.frame, packet.received);
-  pool_.release(index);
 }
 
 void Outlet::pass(const Frame& frame) {
@@ -115,8 +102,8 @@ void Outlet::carry_out(const Packet& packet) {
         answer(packet);
         break;
       case Effect::event:
-        if (!events_.push({packet.header, static_cast<std::uint8_t>(argument >> 16),
-                           static_cast<std::uint16_t>(argument)})) {
+        if (!events_.push(
+                {packet.header, static_cast<std::uint8_t>(argument >> 16), static_cast<std::uint16_t>(argument)})) {
           stats_.effects_lost.add();
         }
         break;
@@ -127,14 +114,6 @@ void Outlet::carry_out(const Packet& packet) {
         break;
     }
   }
-}
-
-void Outlet::finish(std::uint32_t index) {
-  Packet& packet = pool_[index];
-  if (packet.fault) return drop(index, Drop::function_error);
-  if (packet.header.effect_count > 0) carry_out(packet);
-  if ((packet.verdict & 0xff) == verdict_forward) return forward(index);
-  drop(index, Drop::denied, static_cast<std::uint8_t>(packet.verdict >> 8));
 }
 
 }  // namespace snf

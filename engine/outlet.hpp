@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "function.hpp"
 #include "packets.hpp"
 #include "port.hpp"
 #include "stats.hpp"
@@ -92,5 +93,26 @@ class Outlet {
   Handover<Event> events_;
   Handover<DroppedFrame> dropped_;
 };
+
+inline void Outlet::send(Side to, const Frame& frame, std::uint64_t received) {
+  Buffer& buffer = buffers_[static_cast<unsigned>(to)];
+  buffer.frames[buffer.count] = frame;
+  buffer.received[buffer.count] = received;
+  if (++buffer.count == batch) transmit(to);
+}
+
+inline void Outlet::forward(std::uint32_t index) {
+  Packet& packet = pool_[index];
+  send(opposite(packet.frame.side), packet.frame, packet.received);
+  pool_.release(index);
+}
+
+inline void Outlet::finish(std::uint32_t index) {
+  Packet& packet = pool_[index];
+  if (packet.fault) return drop(index, Drop::function_error);
+  if (packet.header.effect_count > 0) carry_out(packet);
+  if ((packet.verdict & 0xff) == verdict_forward) return forward(index);
+  drop(index, Drop::denied, static_cast<std::uint8_t>(packet.verdict >> 8));
+}
 
 }  // namespace snf

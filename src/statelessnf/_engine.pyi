@@ -82,7 +82,7 @@ class Traffic:
     ) -> Traffic:
         """The flows of a capture, (side, frame, flow number) in its order, over and over with new client addresses."""
     def run(self, seconds: float, reference: bool = False) -> tuple[int, int, int]:
-        """Run for about `seconds`: (packets forwarded, dropped, ns). reference: parse, make the key, forward; no more."""
+        """Run for about `seconds`: (packets forwarded, dropped, ns). reference: without records."""
     def stats(self) -> dict[str, Any]: ...
     def connect(self) -> bool:
         """Let the pipe talk to its store, without packets; True when it answers."""

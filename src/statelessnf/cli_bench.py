@@ -109,3 +109,21 @@ def latency(
     from statelessnf.commands.bench_ports import latency as command
 
     command(BenchRequest(output, turns, slice_ms, json, store))
+
+
+@bench.command()
+def footprint(
+    output: Output = Path("out/bench"),
+    runs: Annotated[int, typer.Option(min=1, max=100, help="How often; the median counts.")] = 5,
+    json: Json = False,
+) -> None:
+    """Memory, start-up time and idle CPU of an instance on AF_XDP ports, with an embedded store; needs root.
+
+    Makes its own network namespaces and removes them in the end, also after Ctrl-C.
+
+    Example: snf bench footprint --runs 10
+    """
+    from statelessnf.commands.bench import BenchRequest
+    from statelessnf.commands.bench_footprint import footprint as command
+
+    command(BenchRequest(output, runs, json=json))

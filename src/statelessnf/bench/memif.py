@@ -18,7 +18,7 @@ SIDES = (PLAIN, "baseline", "tracked")
 BARS = {"tracked": 0.6}
 PAPER_MPPS = 4.6  # 64 B, §7.2.1
 LONG = (10_000, 3_000)  # packets of a flow, flows at a time
-WINDOW = 512  # packets on their way: what fills the rings of 1,024 places, and no more
+WINDOW = 1024  # packets on their way: what a ring has places for; more would be lost
 WARM_UP = 0.02  # seconds: a process that slept wakes up
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from statelessnf import _engine
-from statelessnf.errors import StartFailed
+from statelessnf.errors import LabError, StartFailed
 from statelessnf.lab.instances import Instance, run_command
 from statelessnf.lab.namespaces import Namespace, stop
 
@@ -39,7 +39,7 @@ ports = {{ inside = "{inside}", outside = "{outside}" }}
 run_directory = "{folder}/run"
 
 [firewall]
-rules = [{{ action = "deny", source = "10.66.0.0/16" }}, {{ action = "allow", direction = "outbound" }}]
+rules = [{{ action = "deny", source = "172.16.0.0/12" }}, {{ action = "allow", direction = "outbound" }}]
 """
 
 
@@ -89,7 +89,7 @@ class PortSide:
     """One process in the middle and the traffic through it. `mode`: a mode of the engine, or `plain`."""
 
     def __init__(self, number: int, mode: str, place: Place, load: Load, folder: Path, store: str) -> None:
-        self.mode, self._load = mode, load
+        self.mode = mode
         log = folder / f"{mode}.log"
         try:
             _engine.start_eal(ENGINE_MEMORY_MB)
@@ -103,43 +103,56 @@ class PortSide:
         self._its: dict[str, Any] = {}
 
     def wait_ready(self) -> None:
-        """Until packets come back, the store is there, and all flows are under way; counts begin here.
+        """Until packets come back, the store is there, and all flows are under way.
 
-        Raises LabError if the process ends, StartFailed.
+        Raises LabError if the process ends, StartFailed if it takes too long.
         """
         deadline = time.monotonic() + READY_SECONDS
         while not (self.process.figures.get("store_available") and self._passes()):
             self._wait_a_little(deadline)
         self.trips.saturate(HANDSHAKES, TRY_WINDOW)
         self.process.read_figures()
-        before = self.process.figures
-        while self.process.figures is before:  # the next line is the first that knows of all these packets
+
+    def forget(self) -> None:
+        """Counts begin here: with the process's next figures, which know of all packets so far. Raises as above."""
+        before, deadline = self.process.figures, time.monotonic() + READY_SECONDS
+        while self.process.figures is before:
             self._wait_a_little(deadline)
         self._ours, self._its = self.trips.counts(), self.process.figures
 
     def _wait_a_little(self, deadline: float) -> None:
-        if not self.process.alive:
-            raise self.process.lost()
+        self._look()
         if time.monotonic() > deadline:
             raise StartFailed(f"nothing came back in {READY_SECONDS:g} s", f"snf bench: {self.mode}")
         time.sleep(TRY_SECONDS)
+
+    def _look(self) -> None:
+        """Take in what the process says. Raises LabError if it has ended."""
         self.process.read_figures()
+        if not self.process.alive:
+            raise self.process.lost()
 
     def _passes(self) -> bool:
         return self.trips.link_up() and self.trips.saturate(TRY_SECONDS, TRY_WINDOW)[0] > 0
 
     def mpps(self, seconds: float, window: int, warm_up: float) -> float:
-        """Packets that came back in one slice, after one that does not count."""
-        self.process.read_figures()
+        """Packets that came back in one slice, after one that does not count. Raises LabError if there are none."""
         self.trips.saturate(warm_up, window)
         returned, ns = self.trips.saturate(seconds, window)
+        self._check(returned)
         return returned / ns * 1e3
 
     def round_trips(self, seconds: float, rate: float, warm_up: float) -> bytes:
-        """Nanoseconds of each packet of one slice, as 32-bit numbers."""
-        self.process.read_figures()
+        """Nanoseconds of each packet of one slice, as 32-bit numbers. Raises LabError if nothing comes back."""
         self.trips.pace(warm_up, rate)
-        return self.trips.pace(seconds, rate)
+        taken = self.trips.pace(seconds, rate)
+        self._check(len(taken))
+        return taken
+
+    def _check(self, returned: int) -> None:
+        self._look()
+        if returned == 0:
+            raise LabError(f"not one packet came back through {self.mode}", "snf bench", "run it with longer slices")
 
     def counts(self) -> dict[str, int]:
         """Our own counts since the side was ready."""
@@ -152,8 +165,9 @@ class PortSide:
         return {name: self.process.figures[name] - self._its[name] for name in ("forwarded", "reads", "commits")}
 
     def close(self) -> None:
-        """End the process, if it still runs."""
+        """End the process, if it still runs, and let go of our ports and their buffers."""
         self.process.close()
+        del self.trips
 
 
 @contextmanager
@@ -167,6 +181,8 @@ def port_sides(
             sides[mode] = PortSide(number, mode, place, load, folder, store)
         for side in sides.values():
             side.wait_ready()
+        for side in sides.values():
+            side.forget()
         yield sides
     finally:
         for side in sides.values():

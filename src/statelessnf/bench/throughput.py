@@ -3,7 +3,7 @@
 Shapes: `long` (3,000 flows of 10,000 packets), `short` (100,000 flows of 100), both interleaved as on a link, and
 `enterprise` (the flows of a capture, over and over). Each row compares one mode with what bounds it:
 
-    baseline  with the reference, which parses, makes the key and forwards
+    baseline  with the reference, a function that needs no state: parse, make the key, say FORWARD
     off       with the store's look-ups per key: each packet needs one
     tracked   with the baseline; for short flows with the lower of the baseline and the store's ceiling for as many
               commits as the flows needed
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from statelessnf.bench.forward_all import ForwardAll
 from statelessnf.bench.shapes import Shape
 from statelessnf.bench.sides import MODES, Side, StoreSide, mode_options
 from statelessnf.bench.slices import Interval, median_interval, ratio, take_turns
@@ -59,7 +60,8 @@ def measure_shape(
     """All modes on one shape and frame size, in turns with each other and with the store."""
     program = build(deployment.function_class)
     options = {mode: mode_options(deployment, program, store, mode) for mode in MODES}
-    sides = {"reference": Side(shape.traffic(options["baseline"]), slice_s, reference=True)}
+    stateless = {**options["baseline"], "program": str(build(ForwardAll)), "tables": [], "rules": None}
+    sides = {"reference": Side(shape.traffic(stateless), slice_s, reference=True)}
     sides |= {mode: Side(shape.traffic(options[mode]), slice_s) for mode in MODES}
     raw = StoreSide(store.access.address, slice_s)
     calls = {name: side.measure for name, side in sides.items()}

@@ -1,7 +1,7 @@
 """`snf demo`: downloads through two instances of a firewall, one of which is killed in the middle.
 
-The switch spreads each packet round robin over both instances. When half of the bytes have arrived one instance gets a
-SIGKILL; as soon as its end is seen, all traffic goes to the other. With `baseline` the instances keep their state in
+The switch spreads each packet round robin over both instances. When a third of the bytes have arrived one instance gets
+a SIGKILL; as soon as its end is seen, all traffic goes to the other. With `baseline` the instances keep their state in
 their own memory; then the spread is by flow, since with local state a connection whose packets alternate between two
 instances does not even get established.
 """
@@ -30,12 +30,13 @@ from statelessnf.lab.web import answers, make_files, web_server
 INSTANCES = 2
 VICTIM = 0
 TIMEOUT = 20.0
-QUICK_FILES, QUICK_SIZE, QUICK_TIMEOUT = 20, 2_000_000, 5.0
+QUICK_FILES, QUICK_SIZE, QUICK_TIMEOUT = 20, 5_000_000, 5.0
+KILL_AT = 1 / 3  # of all bytes; at 1/2 an instance that is ahead might have finished its flows
 READY_SECONDS = 30.0
 
 
 def run_demo(baseline: bool, files: int, size: int, quick: bool, json: bool, output: Path) -> int:
-    """Run the demo: `files` downloads of `size` bytes each (`quick`: 20 of 2 MB), a picture to `output` (PNG).
+    """Run the demo: `files` downloads of `size` bytes each (`quick`: 20 of 5 MB), a picture to `output` (PNG).
 
     Prints a live view and a summary, with `json` one document instead. Returns 0 if what was to be shown was shown,
     else 1. Raises LabError where root, nginx or nftables is missing, and when an instance does not start.
@@ -121,12 +122,12 @@ class Demo:
     def _take(self, reports: list[Progress], downloads: Downloads) -> None:
         """One sample, of the latest report; if several came at once their longest pause counts."""
         result = self._result
-        result.ended = downloads.ended
+        result.ended = [replace(end, time=end.time - self._began) for end in downloads.ended]
         if not reports:
             return
         progress = replace(reports[-1], pause=max(report.pause for report in reports))
         result.samples.append(self._sample(progress))
-        if result.killed_at is None and progress.bytes * 2 >= result.files * result.size:
+        if result.killed_at is None and progress.bytes >= KILL_AT * result.files * result.size:
             result.killed_at = self._now()
             self._instances[VICTIM].kill()
             self._view.say(f"{result.killed_at:.1f} s: kill -9 instance {VICTIM}")

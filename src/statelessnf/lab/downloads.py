@@ -29,7 +29,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Ended:
-    """How one download ended: `ok`, `reset`, `timeout`, `short`, `refused` or `checksum`; times in seconds."""
+    """How one download ended: `ok`, `reset`, `timeout`, `short`, `refused` or `checksum`; `time` monotonic until the demo counts from its start."""
 
     number: int
     outcome: str

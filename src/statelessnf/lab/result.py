@@ -102,7 +102,7 @@ class Result:
 
     def _kill_lines(self) -> list[str]:
         if self.killed_at is None or self.noticed_at is None or self.steered_at is None:
-            return ["kill        did not happen: the downloads never got half way"]
+            return ["kill        did not happen: too few bytes arrived"]
         noticed, steered = (self.noticed_at - self.killed_at) * 1e3, (self.steered_at - self.noticed_at) * 1e3
         blackout = "unknown" if self.blackout is None else f"{self.blackout * 1e3:.0f} ms"
         return [
