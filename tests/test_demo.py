@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def left_by(pid: int) -> list[str]:
     return [entry for entry in entries if entry.startswith(f"snf-{pid}-")]
 
 
-def run_demo(folder: Path, *options: str) -> dict[str, object]:
+def run_demo(folder: Path, *options: str) -> dict[str, Any]:
     picture = folder / "demo.png"
     command = [*DEMO, "--json", "--output", str(picture), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -30,7 +31,8 @@ def run_demo(folder: Path, *options: str) -> dict[str, object]:
     assert (process.returncode, errors) == (0, ""), output
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert left_by(process.pid) == []
-    document: dict[str, object] = json.loads(output)
+    document: dict[str, Any] = json.loads(output)
+    assert all(0 < end["time"] <= document["samples"][-1]["time"] for end in document["ended"])
     return document
 
 
@@ -38,7 +40,6 @@ def test_no_download_breaks_when_an_instance_is_killed(tmp_path: Path) -> None:
     document = run_demo(tmp_path)
     assert (document["completed"], document["outcomes"], document["shown"]) == (20, {"ok": 20}, True)
     samples = document["samples"]
-    assert isinstance(samples, list)
     first, second = samples[-1]["packets"]
     assert first > 1000
     assert second > first
@@ -48,7 +49,6 @@ def test_no_download_breaks_when_an_instance_is_killed(tmp_path: Path) -> None:
 def test_downloads_die_with_local_state(tmp_path: Path) -> None:
     document = run_demo(tmp_path, "--baseline")
     outcomes = document["outcomes"]
-    assert isinstance(outcomes, dict)
     assert document["shown"] is True
     assert sum(outcomes.values()) == 20
     assert 0 < outcomes["timeout"] < 20

@@ -29,7 +29,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Ended:
-    """How one download ended: `ok`, `reset`, `timeout`, `short`, `refused` or `checksum`; `time` monotonic until the demo counts from its start."""
+    """How one download ended: `ok`, `reset`, `timeout`, `short`, `refused` or `checksum`; it took `seconds`.
+
+    `time` is monotonic as the worker says it; in a `Result` it counts from the first request.
+    """
 
     number: int
     outcome: str
