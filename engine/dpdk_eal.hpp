@@ -9,8 +9,8 @@ struct EalOptions {
   unsigned memory_mb = 512;  // address space; pages become resident when they are used
 };
 
-// The first call starts it, later ones do nothing (or wait for the first). No PCI device is taken until a port names it.
-// The calling thread's CPU affinity stays as it is. Throws PortError.
+// The first call starts it, later ones do nothing (or wait for the first). No PCI device is taken until a port names
+// it. The calling thread's CPU affinity stays as it is. Throws PortError.
 void start_eal(const EalOptions& options = {});
 
 // Gives the calling thread its own cache in every mempool, once, until it ends. Cheap when called again.

@@ -20,21 +20,21 @@ namespace snf {
 enum class Mode : std::uint8_t { baseline, off, tracked };  // no store; store, no cache; store and cache
 
 struct Limits {
-  std::uint32_t packets = 8192;         // in flight in this pipe
-  std::uint32_t flows = 262'144;        // records held: cache, or all there are for the baseline
-  std::uint32_t flights = 8192;         // flows waiting for the store at once
-  std::uint32_t queue = 256;            // packets of one flow waiting
-  std::uint32_t conflicts = 8;          // in a row, for one group
-  std::uint64_t new_flows_per_s = 0;    // 0: no limit
-  std::uint64_t guard_ms = 50;          // a cached record is not used this close to its deadline
-  std::uint64_t stale_us = 2'000'000;   // how long packets wait for a store that is gone
-  std::uint64_t linger_ms = 0;          // the store keeps records this much longer than their deadline (replay)
+  std::uint32_t packets = 8192;        // in flight in this pipe
+  std::uint32_t flows = 262'144;       // records held: cache, or all there are for the baseline
+  std::uint32_t flights = 8192;        // flows waiting for the store at once
+  std::uint32_t queue = 256;           // packets of one flow waiting
+  std::uint32_t conflicts = 8;         // in a row, for one group
+  std::uint64_t new_flows_per_s = 0;   // 0: no limit
+  std::uint64_t guard_ms = 50;         // a cached record is not used this close to its deadline
+  std::uint64_t stale_us = 2'000'000;  // how long packets wait for a store that is gone
+  std::uint64_t linger_ms = 0;         // the store keeps records this much longer than their deadline (replay)
 };
 
 // What a step works with; set at its start.
 struct Moment {
-  std::uint64_t us = 0;  // monotonic
-  std::uint64_t ms = 0;  // store clock (in a replay: the capture's)
+  std::uint64_t us = 0;        // monotonic
+  std::uint64_t ms = 0;        // store clock (in a replay: the capture's)
   std::uint64_t store_ms = 0;  // store clock also in a replay: for PXAT
 };
 
@@ -43,19 +43,19 @@ struct Flight {
   std::uint32_t entry = none;
   Phase phase = Phase::idle;
   Answer answer = Answer::absent;
-  bool valid = true;        // the value that came was a record of ours
-  bool based = false;       // the entry's value answers a request of this flight, and nothing of ours came after
-  bool creates = false;     // the outstanding commit is a new flow's first
-  bool unresolved = false;  // the outstanding commit may or may not have been written
-  std::uint64_t replaced = 0;   // nonce of the record that the outstanding commit replaces, 0: none was there
-  std::uint64_t doubted = 0;    // nonce of an earlier commit that may still be written, 0: none
+  bool valid = true;               // the value that came was a record of ours
+  bool based = false;              // the entry's value answers a request of this flight, and nothing of ours came after
+  bool creates = false;            // the outstanding commit is a new flow's first
+  bool unresolved = false;         // the outstanding commit may or may not have been written
+  std::uint64_t replaced = 0;      // nonce of the record that the outstanding commit replaces, 0: none was there
+  std::uint64_t doubted = 0;       // nonce of an earlier commit that may still be written, 0: none
   std::uint32_t doubted_size = 0;  // packets that it released, were it written: the first ones of `held`
-  std::uint32_t conflicts = 0;  // in a row
-  std::uint32_t limit = 0;      // size of the next group after a conflict, 0: all
-  std::uint64_t order = 0;      // packets that arrived before this are older than the outstanding request
-  std::uint64_t nonce = 0;      // of the outstanding commit
-  PacketQueue held;             // processed, waiting for the commit
-  PacketQueue waiting;          // not processed
+  std::uint32_t conflicts = 0;     // in a row
+  std::uint32_t limit = 0;         // size of the next group after a conflict, 0: all
+  std::uint64_t order = 0;         // packets that arrived before this are older than the outstanding request
+  std::uint64_t nonce = 0;         // of the outstanding commit
+  PacketQueue held;                // processed, waiting for the commit
+  PacketQueue waiting;             // not processed
 };
 
 class Flights : private StoreEvents {

@@ -18,7 +18,8 @@ inline constexpr std::size_t max_record_size = 96;  // bytes of the function's o
 enum Verdict : std::uint32_t { verdict_drop = 0, verdict_forward = 1, verdict_park = 2 };
 
 // Effects: kind in the top byte, argument below. `reject`: RST or ICMP unreachable (decided by the protocol).
-// `event`: log line with a code of the function (bits 16..23) and a 16-bit value. `count`: adds one to function_counters[argument].
+// `event`: log line with a code of the function (bits 16..23) and a 16-bit value. `count`: adds one to
+// function_counters[argument].
 enum class Effect : std::uint8_t { none = 0, reject = 1, event = 2, count = 3 };
 
 struct Job {

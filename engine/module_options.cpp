@@ -138,7 +138,8 @@ BuildOptions read_options(const nb::dict& dict) {
   const nb::object tables = options.object("tables"), rules = options.object("rules");
   options.finish();
   if (program.empty()) options.fail("program: is missing");
-  if ((built.pipe.mode == Mode::baseline) == (built.has_store || built.link)) options.fail("store: does not fit the mode");
+  if ((built.pipe.mode == Mode::baseline) == (built.has_store || built.link))
+    options.fail("store: does not fit the mode");
   built.store.tracked = built.pipe.mode == Mode::tracked;
   built.program = std::make_shared<Program>(program);
   built.tables = read_tables(tables.is_none() ? nb::object(nb::list()) : tables, rules, built.acl);

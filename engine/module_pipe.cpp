@@ -36,8 +36,8 @@ class SteppedPipe {
   nb::list collect() {
     nb::list list;
     for (const auto& sent : port_.collect()) {
-      list.append(nb::make_tuple(sent.token, static_cast<int>(sent.side),
-                                 nb::bytes(sent.bytes.data(), sent.bytes.size())));
+      list.append(
+          nb::make_tuple(sent.token, static_cast<int>(sent.side), nb::bytes(sent.bytes.data(), sent.bytes.size())));
     }
     return list;
   }
@@ -49,7 +49,9 @@ class SteppedPipe {
   }
   bool idle() const { return pipe_->idle() && port_.waiting() == 0; }
   std::size_t waiting() const { return port_.waiting(); }
-  void swap_tables(nb::handle tables, nb::handle rules) { pipe_->swap_tables(read_tables(tables, rules, options_.acl)); }
+  void swap_tables(nb::handle tables, nb::handle rules) {
+    pipe_->swap_tables(read_tables(tables, rules, options_.acl));
+  }
   void admit(bool new_flows) { pipe_->admit(new_flows); }
   void abandon() { pipe_->abandon(); }
   bool available() const { return pipe_->store() == nullptr || pipe_->store()->available(); }

@@ -42,7 +42,9 @@ nb::dict quantiles(std::span<const Stats* const> pipes, const Histogram Stats::*
 
 nb::list counted(std::span<const Stats* const> pipes, std::size_t count, auto member) {
   nb::list list;
-  for (std::size_t i = 0; i < count; ++i) list.append(sum(pipes, [&](const Stats& s) -> auto& { return (s.*member)[i]; }));
+  for (std::size_t i = 0; i < count; ++i)
+    list.append(sum(
+        pipes, [&](const Stats& s) -> auto& { return (s.*member)[i]; }));
   return list;
 }
 
@@ -50,18 +52,25 @@ nb::list counted(std::span<const Stats* const> pipes, std::size_t count, auto me
 
 nb::dict stats_dict(std::span<const Stats* const> pipes) {
   nb::dict result;
-  static constexpr std::pair<const char*, Counter Stats::*> single[] = {
-      {"passed", &Stats::passed},           {"generated", &Stats::generated},
-      {"answers_limited", &Stats::answers_limited},
-      {"cache_hits", &Stats::cache_hits},   {"reads", &Stats::reads},
-      {"tracked_reads", &Stats::tracked_reads}, {"commits", &Stats::commits},
-      {"refreshes", &Stats::refreshes},     {"conflicts", &Stats::conflicts},
-      {"unknown_outcomes", &Stats::unknown_outcomes}, {"reruns", &Stats::reruns},
-      {"invalidations", &Stats::invalidations}, {"cache_flushes", &Stats::cache_flushes},
-      {"reconnects", &Stats::reconnects},   {"new_flows", &Stats::new_flows},
-      {"effects_lost", &Stats::effects_lost}};
+  static constexpr std::pair<const char*, Counter Stats::*> single[] = {{"passed", &Stats::passed},
+                                                                        {"generated", &Stats::generated},
+                                                                        {"answers_limited", &Stats::answers_limited},
+                                                                        {"cache_hits", &Stats::cache_hits},
+                                                                        {"reads", &Stats::reads},
+                                                                        {"tracked_reads", &Stats::tracked_reads},
+                                                                        {"commits", &Stats::commits},
+                                                                        {"refreshes", &Stats::refreshes},
+                                                                        {"conflicts", &Stats::conflicts},
+                                                                        {"unknown_outcomes", &Stats::unknown_outcomes},
+                                                                        {"reruns", &Stats::reruns},
+                                                                        {"invalidations", &Stats::invalidations},
+                                                                        {"cache_flushes", &Stats::cache_flushes},
+                                                                        {"reconnects", &Stats::reconnects},
+                                                                        {"new_flows", &Stats::new_flows},
+                                                                        {"effects_lost", &Stats::effects_lost}};
   for (const auto& [name, member] : single) {
-    result[name] = sum(pipes, [&](const Stats& s) -> auto& { return s.*member; });
+    result[name] = sum(
+        pipes, [&](const Stats& s) -> auto& { return s.*member; });
   }
   result["received"] = counted(pipes, 2, &Stats::received);
   result["received_bytes"] = counted(pipes, 2, &Stats::received_bytes);
@@ -77,10 +86,12 @@ nb::dict stats_dict(std::span<const Stats* const> pipes) {
   result["in_flight"] = in_flight;
   nb::dict drops, counters;
   for (std::size_t i = 0; i < drop_count; ++i) {
-    drops[nb::str(name_of(static_cast<Drop>(i)).data())] = sum(pipes, [&](const Stats& s) -> auto& { return s.drops[i]; });
+    drops[nb::str(name_of(static_cast<Drop>(i)).data())] = sum(
+        pipes, [&](const Stats& s) -> auto& { return s.drops[i]; });
   }
   for (std::size_t i = 0; i < function_counter_count; ++i) {
-    const std::uint64_t value = sum(pipes, [&](const Stats& s) -> auto& { return s.function_counters[i]; });
+    const std::uint64_t value = sum(
+        pipes, [&](const Stats& s) -> auto& { return s.function_counters[i]; });
     if (value > 0) counters[nb::int_(i)] = value;
   }
   result["drops"] = drops;

@@ -16,9 +16,9 @@ namespace snf {
 struct PipeOptions {
   Mode mode = Mode::tracked;
   Limits limits;
-  std::uint64_t nonce = 0;          // unlike any other pipe's, lower half zero
-  std::uint32_t events = 16'384;    // kept until they are taken
-  std::uint32_t captured = 0;       // dropped frames kept until they are taken
+  std::uint64_t nonce = 0;             // unlike any other pipe's, lower half zero
+  std::uint32_t events = 16'384;       // kept until they are taken
+  std::uint32_t captured = 0;          // dropped frames kept until they are taken
   std::uint64_t (*clock)() = nullptr;  // ns, monotonic: read again when packets leave; null: a step takes no time
 };
 

@@ -12,7 +12,8 @@ class Port {
   virtual ~Port() = default;
   // Up to `room` frames from either side, each marked with its side. Never blocks.
   virtual unsigned receive(Frame* frames, unsigned room) = 0;
-  // Takes all `count` frames, sends each out of `to`; returns how many were sent, the others are released (transmit_full).
+  // Takes all `count` frames, sends each out of `to`; returns how many were sent, the others are released
+  // (transmit_full).
   virtual unsigned transmit(Side to, const Frame* frames, unsigned count) = 0;
   virtual void release(const Frame* frames, unsigned count) = 0;
   // A new empty frame for generated packets; data == nullptr where there is none to be had.

@@ -30,6 +30,8 @@ class TableSet {
 class Program {
  public:
   explicit Program(const std::string& path);
+  // A function that is part of the caller's program.
+  Program(std::size_t record_size, Burst burst) : record_size_(record_size), burst_(burst) {}
   std::size_t record_size() const { return record_size_; }
   void run(Job* jobs, std::uint64_t count, const TableSet& tables) const {
     burst_(jobs, count, tables.tables(), tables.services());

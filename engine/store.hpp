@@ -45,11 +45,12 @@ class Store {
   virtual void poll(std::uint64_t now, StoreEvents& events) = 0;
   // Connected, and answering.
   virtual bool available() const = 0;
-  // A cached record may be used until then (us, monotonic): send time of the last answered request + stale_limit (rule 14).
+  // A cached record may be used until then (us, monotonic): send time of the last answered request + stale_limit (rule
+  // 14).
   virtual std::uint64_t trusted_until() const = 0;
   // us to add to the monotonic clock to get the store's clock (from TIME); 0 until known.
   virtual std::int64_t clock_offset() const = 0;
-  virtual int descriptor() const { return -1; }  // to wait for when idle
+  virtual int descriptor() const { return -1; }   // to wait for when idle
   virtual std::uint64_t outstanding() const = 0;  // requests without an answer yet
 };
 

@@ -1,4 +1,4 @@
-"""The engine, as Python sees it. Options are plain dictionaries, checked key by key; `statelessnf.pipe_options` makes them.
+"""The engine, as Python sees it. Options are dictionaries, checked key by key; `statelessnf.pipe_options` makes them.
 
 PipeOptions (unknown keys raise ValueError):
     program: str                    shared object made by statelessnf.builder
@@ -72,10 +72,8 @@ class Traffic:
     """A pipe that eats packets made on the fly; one side of a comparison (options: those of a pipe)."""
 
     @staticmethod
-    def flows(
-        options: Mapping[str, Any], packets: int, open_flows: int, frame_bytes: int, seed: int = 1
-    ) -> Traffic:
-        """Complete TCP flows of `packets` packets, `open_flows` at a time; frames of 64 to 1518 bytes with their FCS."""
+    def flows(options: Mapping[str, Any], packets: int, open_flows: int, frame_bytes: int, seed: int = 1) -> Traffic:
+        """TCP flows of `packets` packets, `open_flows` at a time; frames of 64 to 1518 bytes with their FCS."""
     @staticmethod
     def capture(
         options: Mapping[str, Any], frames: Sequence[tuple[int, bytes, int]], open_flows: int, seed: int = 1
@@ -99,7 +97,7 @@ class RoundTrips:
         self, inside: str, outside: str, packets: int, open_flows: int, frame_bytes: int, seed: int = 1
     ) -> None: ...
     def saturate(self, seconds: float, window: int) -> tuple[int, int]:
-        """As fast as they come back, `window` packets on their way: (packets that came back, ns). Ends with none out."""
+        """As fast as they come back, `window` on their way: (packets that came back, ns). Ends with none out."""
     def pace(self, seconds: float, rate: float) -> bytes:
         """`rate` packets a second: of each the ns until it came back, uint32; packets sent twice are left out."""
     def counts(self) -> dict[str, int]:
