@@ -163,9 +163,9 @@ def demo(
     baseline: Annotated[
         bool, typer.Option("--baseline", help="Keep state in the instances: watch downloads die.")
     ] = False,
-    files: Annotated[int, typer.Option(min=1, max=10_000, help="Downloads, all at a time.")] = 100,
+    files: Annotated[int, typer.Option(min=1, max=10_000, help="Downloads, 100 at a time.")] = 100,
     size: Annotated[int, typer.Option(min=1, help="Bytes of each.")] = 20_000_000,
-    quick: Annotated[bool, typer.Option("--quick", help="20 downloads of 2 MB.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="20 downloads of 5 MB.")] = False,
     json: Json = False,
     output: Annotated[Path, typer.Option(metavar="PNG", help="Where to draw the picture.")] = Path("demo.png"),
 ) -> None:
