@@ -82,7 +82,8 @@ std::uint32_t RecordTable::free_entry(std::uint64_t now) {
   for (unsigned i = 0; free_ == none && i < eviction_tries; ++i) {
     Entry& entry = (*this)[hand_];
     const bool held = entry.flight != none || entry.lane != none;
-    if (!held && (keep_ ? ended(entry, now) : !entry.recent)) erase(hand_);
+    const bool tired = i >= eviction_tries / 2;  // a cache may forget what is in use
+    if (!held && (keep_ ? ended(entry, now) : !entry.recent || tired)) erase(hand_);
     entry.recent = false;
     hand_ = (hand_ + 1) % capacity_;
   }
