@@ -1,10 +1,17 @@
 // What the store said, and what flights do about it (protocol.md, rules 2, 4, 7, 11 to 14).
+#include <algorithm>
 #include <cstring>
 
 #include "flights.hpp"
 #include "fragment.hpp"
 
 namespace snf {
+
+namespace {
+
+constexpr std::uint64_t several = ~std::uint64_t{0};  // more than one commit in doubt; nobody's nonce
+
+}  // namespace
 
 std::size_t Flights::record_size(const Entry& entry) const {
   const bool fragment = entry.key.bytes[Key::kind_offset] == static_cast<std::uint8_t>(KeyKind::fragment);
@@ -73,28 +80,47 @@ void Flights::after_read(std::uint32_t index) {
   flight.unresolved = false;  // rule 7: the nonce tells whether the commit happened
   const std::uint64_t stored = stored_nonce(entry);
   if (stored != 0 && stored == flight.nonce) {
+    flight.doubted = flight.doubted_before = 0;
     if (flight.creates) stats_.new_flows.add();
     return release_all(flight.held);
   }
   // Neither ours nor what we replaced: ours may have been written and replaced in turn. Running again could count a
   // packet twice, so its sender has to (docs/decisions/unknown-outcome.md).
-  if (stored != flight.replaced) return outlet_.drop_all(flight.held, Drop::unknown_outcome);
-  flight.doubted = flight.nonce;
-  flight.doubted_size = flight.held.size();
-  again(flight);
+  if (stored == flight.replaced) return doubt(flight);
+  settle_doubt(flight);
+  outlet_.drop_all(flight.held, Drop::unknown_outcome);
 }
 
 std::uint64_t Flights::stored_nonce(Entry& entry) const {
   return entry.size > 0 ? read_envelope(entry.value()).nonce : 0;
 }
 
-// A commit refused by our own earlier one, which was written late: what that one held has happened.
-bool Flights::was_doubted(std::uint32_t index) {
-  Flight& flight = flights_[index];
-  if (flight.doubted == 0 || stored_nonce(table_[flight.entry]) != flight.doubted) return false;
-  for (; flight.doubted_size > 0 && !flight.held.empty(); --flight.doubted_size) release(flight.held.pop(pool_));
-  flight.doubted = 0;
+// Ours has not been written, but may yet be, before the one that is tried next.
+void Flights::doubt(Flight& flight) {
+  if (!flight.held.empty()) {
+    flight.doubted = flight.doubted == 0 ? flight.nonce : several;
+    flight.doubted_before = std::max(flight.doubted_before, pool_[flight.held.back()].order + 1);
+  }
   again(flight);
+}
+
+// What the commits in doubt held, out of the queues. Packets of a flight are in the order of their arrival.
+PacketQueue Flights::take_doubted(Flight& flight) {
+  PacketQueue taken;
+  for (PacketQueue* queue : {&flight.held, &flight.waiting}) {
+    while (!queue->empty() && pool_[queue->front()].order < flight.doubted_before) taken.push(pool_, queue->pop(pool_));
+  }
+  return taken;
+}
+
+// The record is no longer what our commit in doubt was to replace. If ours stands there, what it held has happened;
+// if somebody else's does, ours may lie below it (docs/decisions/unknown-outcome.md).
+bool Flights::settle_doubt(Flight& flight) {
+  if (flight.doubted == 0) return false;
+  PacketQueue doubted = take_doubted(flight);
+  const bool ours = stored_nonce(table_[flight.entry]) == flight.doubted;
+  ours ? release_all(doubted) : outlet_.drop_all(doubted, Drop::unknown_outcome);
+  flight.doubted = flight.doubted_before = 0;
   return true;
 }
 
@@ -104,13 +130,13 @@ void Flights::after_commit(std::uint32_t index) {
     case Answer::written:
       if (flight.creates) stats_.new_flows.add();
       flight.conflicts = 0;
-      flight.doubted = 0;
+      flight.doubted = flight.doubted_before = 0;
       return release_all(flight.held);
     case Answer::conflict:
     case Answer::vanished:
       stats_.conflicts.add();
       flight.based = true;  // on what the reply brought
-      if (was_doubted(index)) return;
+      if (settle_doubt(flight)) return again(flight);
       if (++flight.conflicts > limits_.conflicts) {
         flight.conflicts = 0;
         return outlet_.drop_all(flight.held, Drop::conflict_limit);

@@ -106,10 +106,13 @@ void Flights::run_batch() {
 
 // Rule 2: only a fresh record justifies a DROP, or anything that rests on absence. Without a cache nothing may lag.
 bool Flights::decided(const Lane& lane, std::uint32_t job) const {
+  if (pool_[batch_.packet(job)].order < lane.fresh_before) return true;
+  return mode_ == Mode::tracked && forwards(job) && !batch_.absent(lane);
+}
+
+bool Flights::forwards(std::uint32_t job) const {
   const Packet& packet = pool_[batch_.packet(job)];
-  if (packet.order < lane.fresh_before) return true;
-  const bool forward = (packet.verdict & 0xff) == verdict_forward && !packet.fault;
-  return mode_ == Mode::tracked && forward && !batch_.absent(lane);
+  return (packet.verdict & 0xff) == verdict_forward && !packet.fault;
 }
 
 // A packet that its receiver will throw away must not change a record.
@@ -176,7 +179,7 @@ void Flights::settle(const Lane& lane) {
         rest = rest_from(job);
         break;
       }
-      const bool forward = (pool_[packet].verdict & 0xff) == verdict_forward && !pool_[packet].fault;
+      const bool forward = forwards(job);
       if (forward) refresh_at = refresh_due(lane, job);
       if (!forward || refresh_at != Refresh::pressing) {
         if (forward) forwarded = job;
@@ -184,8 +187,10 @@ void Flights::settle(const Lane& lane) {
         continue;
       }
     }
-    group = job;  // rule 3: from the first change on, all are held
+    // Rule 3: from the first change on, all are held. The last that is not dropped, or faulty, says how long the flow
+    // lives.
     held.push(pool_, packet);
+    if (changed || forwards(job)) group = job;
   }
   if (group != none) return commit(lane, group, held, rest);
   if (stale != none) {

@@ -43,19 +43,19 @@ struct Flight {
   std::uint32_t entry = none;
   Phase phase = Phase::idle;
   Answer answer = Answer::absent;
-  bool valid = true;               // the value that came was a record of ours
-  bool based = false;              // the entry's value answers a request of this flight, and nothing of ours came after
-  bool creates = false;            // the outstanding commit is a new flow's first
-  bool unresolved = false;         // the outstanding commit may or may not have been written
-  std::uint64_t replaced = 0;      // nonce of the record that the outstanding commit replaces, 0: none was there
-  std::uint64_t doubted = 0;       // nonce of an earlier commit that may still be written, 0: none
-  std::uint32_t doubted_size = 0;  // packets that it released, were it written: the first ones of `held`
-  std::uint32_t conflicts = 0;     // in a row
-  std::uint32_t limit = 0;         // size of the next group after a conflict, 0: all
-  std::uint64_t order = 0;         // packets that arrived before this are older than the outstanding request
-  std::uint64_t nonce = 0;         // of the outstanding commit
-  PacketQueue held;                // processed, waiting for the commit
-  PacketQueue waiting;             // not processed
+  bool valid = true;           // the value that came was a record of ours
+  bool based = false;          // the entry's value answers a request of this flight, and nothing of ours came after
+  bool creates = false;        // the outstanding commit is a new flow's first
+  bool unresolved = false;     // the outstanding commit may or may not have been written
+  std::uint64_t replaced = 0;  // nonce of the record that the outstanding commit replaces, 0: none was there
+  std::uint64_t doubted = 0;   // nonce of an earlier commit that may still be written, 0: none; or `several`
+  std::uint64_t doubted_before = 0;  // it held the packets of a lower order, and no others
+  std::uint32_t conflicts = 0;       // in a row
+  std::uint32_t limit = 0;           // size of the next group after a conflict, 0: all
+  std::uint64_t order = 0;           // packets that arrived before this are older than the outstanding request
+  std::uint64_t nonce = 0;           // of the outstanding commit
+  PacketQueue held;                  // processed, waiting for the commit
+  PacketQueue waiting;               // not processed
 };
 
 class Flights : private StoreEvents {
@@ -96,6 +96,7 @@ class Flights : private StoreEvents {
   void run_batch();
   void settle(const Lane& lane);
   bool decided(const Lane& lane, std::uint32_t job) const;
+  bool forwards(std::uint32_t job) const;
   bool trustworthy(std::uint32_t job) const;
   PacketQueue rest_from(std::uint32_t job);
   void release(std::uint32_t packet);
@@ -121,7 +122,9 @@ class Flights : private StoreEvents {
   void after_read(std::uint32_t flight);
   void after_commit(std::uint32_t flight);
   void again(Flight& flight);
-  bool was_doubted(std::uint32_t flight);
+  void doubt(Flight& flight);
+  bool settle_doubt(Flight& flight);
+  PacketQueue take_doubted(Flight& flight);
   std::uint64_t stored_nonce(Entry& entry) const;
   void run_waiting(std::uint32_t flight);
   void end(std::uint32_t flight);

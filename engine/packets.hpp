@@ -54,6 +54,7 @@ class PacketQueue {
   bool empty() const { return head_ == none; }
   std::uint32_t size() const { return size_; }
   std::uint32_t front() const { return head_; }
+  std::uint32_t back() const { return tail_; }
   void push(PacketPool& pool, std::uint32_t index) {
     pool[index].next = none;
     if (tail_ == none) {

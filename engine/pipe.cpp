@@ -95,6 +95,7 @@ void Pipe::enter_learned() {
     arrival.packet = flights_.learned().pop(pool_);
     Packet& packet = pool_[arrival.packet];
     packet.stage = Stage::flow;
+    packet.order = flights_.next_order();  // it stands behind those of its flow that are there already
     identify(packet, arrival);
     flights_.enter(arrival.packet, arrival.key, arrival.hash);
     flights_.finish();
