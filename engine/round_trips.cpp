@@ -21,7 +21,9 @@ constexpr unsigned addresses = 12;  // bytes
 
 // Two hardware threads of one core share it: what we do not need, the process that is measured shall have.
 void rest() {
+#ifdef __x86_64__
   for (unsigned i = 0; i < 32; ++i) __builtin_ia32_pause();
+#endif
   sched_yield();
 }
 

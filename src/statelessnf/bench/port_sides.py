@@ -21,8 +21,8 @@ from statelessnf.lab.namespaces import Namespace, stop
 PLAIN = "plain"
 READY_SECONDS = 30.0
 TRY_SECONDS = 0.02
-TRY_WINDOW = 32  # packets
-HANDSHAKES = 0.3  # seconds: then every flow is past its handshake
+TRY_WINDOW = 256  # packets
+ESTABLISHED = 8  # packets of a flow: then it is past its handshake, and its cached record has settled
 ENGINE_MEMORY_MB = 512
 
 _DEPLOYMENT = """# Made by snf bench.
@@ -89,7 +89,7 @@ class PortSide:
     """One process in the middle and the traffic through it. `mode`: a mode of the engine, or `plain`."""
 
     def __init__(self, number: int, mode: str, place: Place, load: Load, folder: Path, store: str) -> None:
-        self.mode = mode
+        self.mode, self._load = mode, load
         log = folder / f"{mode}.log"
         try:
             _engine.start_eal(ENGINE_MEMORY_MB)
@@ -110,11 +110,13 @@ class PortSide:
         deadline = time.monotonic() + READY_SECONDS
         while not (self.process.figures.get("store_available") and self._passes()):
             self._wait_a_little(deadline)
-        self.trips.saturate(HANDSHAKES, TRY_WINDOW)
-        self.process.read_figures()
+        while self.trips.counts()["returned"] < ESTABLISHED * self._load.open_flows:
+            self._wait_a_little(deadline)
+            self._passes()
 
     def forget(self) -> None:
         """Counts begin here: with the process's next figures, which know of all packets so far. Raises as above."""
+        self._look()
         before, deadline = self.process.figures, time.monotonic() + READY_SECONDS
         while self.process.figures is before:
             self._wait_a_little(deadline)
