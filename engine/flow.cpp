@@ -97,11 +97,13 @@ Keys::Keys(std::uint32_t deployment, std::uint64_t secret)
     std::memcpy(&heads_[shard], tag.data(), 4);
     std::memcpy(reinterpret_cast<std::uint8_t*>(&heads_[shard]) + 4, &deployment, 4);
   }
-  for (std::size_t port = 0; port < port_map_.size(); ++port)
-    port_map_[port] = static_cast<std::uint8_t>(stretch(secret ^ stretch(port)) >> 56);
 }
 
-std::uint8_t Keys::shard(std::uint16_t port1, std::uint16_t port2) const { return port_map_[port1] ^ port_map_[port2]; }
+// Computed: a table of all ports would take more of the first-level cache than there is.
+std::uint8_t Keys::shard(std::uint16_t port1, std::uint16_t port2) const {
+  const auto map = [this](std::uint64_t port) { return fold(port ^ secrets_[1], secrets_[2]) >> 56; };
+  return static_cast<std::uint8_t>(map(port1) ^ map(port2));
+}
 
 void Keys::flow(PacketRecord& packet, Key& key) const {
   // An ICMP identifier stands in both ports, which would cancel out.

@@ -49,7 +49,6 @@ class Keys {
  private:
   std::array<std::uint64_t, 256> heads_;  // by shard: tag and deployment, as they stand in a key
   std::array<std::uint64_t, 3> secrets_;
-  std::array<std::uint8_t, 65536> port_map_;
 };
 
 __extension__ typedef unsigned __int128 Wide;  // ISO C++ has none; GCC and Clang do

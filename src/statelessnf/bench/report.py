@@ -15,6 +15,8 @@ from rich.table import Table
 
 from statelessnf.errors import SnfError
 
+TABLE_WIDTH = 130  # characters: where the output is no terminal, too
+
 
 def machine() -> dict[str, Any]:
     """Size and software of this machine, for whoever reads the figures later."""
@@ -63,7 +65,8 @@ def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[s
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(*(cell(row.get(key)) for key in columns))
-    Console().print(table)
+    console = Console()
+    console.print(table, width=max(console.width, TABLE_WIDTH))
 
 
 def cell(value: Any) -> str:

@@ -33,7 +33,7 @@ DOCUMENT: dict[str, Any] = {
     "instance": {"cache_flows": 300_000, "packets": 8192},
     "firewall": {
         "rules": [
-            {"action": "deny", "source": "10.66.0.0/16"},
+            {"action": "deny", "source": "172.16.0.0/12"},
             {"action": "allow", "direction": "outbound"},
         ],
         "timeouts": {"tcp_time_wait_s": 5, "tcp_close_s": 5},
