@@ -13,7 +13,7 @@ namespace snf {
 void FrameRing::push(const Frame* frames, unsigned count) {
   const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
   for (unsigned i = 0; i < count; ++i) frames_[(tail + i) & mask_] = frames[i];
-  tail_.store(tail + count, std::memory_order_release);
+  tail_.store(tail + count);
 }
 
 unsigned FrameRing::pop(Frame* frames, unsigned room) {
@@ -34,7 +34,6 @@ unsigned RingPort::pump() {
   const unsigned count = port_.receive(frames.data(), std::min<unsigned>(frames.size(), ring_.room()));
   if (count == 0) return 0;
   ring_.push(frames.data(), count);
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // the push is seen before `asleep_` is read
   if (asleep_.exchange(false)) {
     const std::uint64_t one = 1;
     // A full counter is a wake-up already on its way.
@@ -49,7 +48,6 @@ bool RingPort::prepare_wait() {
   std::uint64_t count = 0;
   if (read(wake_.get(), &count, sizeof count) < 0 && errno != EAGAIN) return false;
   asleep_.store(true);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
   if (ring_.empty()) return true;
   asleep_.store(false);
   return false;

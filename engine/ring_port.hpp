@@ -18,7 +18,8 @@ class FrameRing {
     return static_cast<std::uint32_t>(frames_.size()) -
            (tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_acquire));
   }
-  bool empty() const { return head_.load(std::memory_order_relaxed) == tail_.load(std::memory_order_acquire); }
+  // Sequentially consistent, as is the end of `push`: one of two threads that go to sleep and push sees the other.
+  bool empty() const { return head_.load(std::memory_order_relaxed) == tail_.load(); }
   void push(const Frame* frames, unsigned count);
   unsigned pop(Frame* frames, unsigned room);
 
