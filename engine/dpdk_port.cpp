@@ -1,12 +1,10 @@
 #include "dpdk_port.hpp"
 
-#include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <span>
 
@@ -19,7 +17,6 @@ namespace {
 constexpr unsigned buffers_per_pipe = 16384;  // two devices' rings (2,048 each way), and packets in flight
 constexpr unsigned jumbo_buffers = 1024;
 constexpr unsigned jumbo_room = 9728;
-constexpr unsigned lcore_cache = 256;
 
 rte_mbuf* mbuf_of(const Frame& frame) { return static_cast<rte_mbuf*>(frame.handle); }
 
@@ -28,26 +25,16 @@ Frame frame_of(rte_mbuf* mbuf, Side side) {
           static_cast<std::uint32_t>(mbuf->buf_len - mbuf->data_off), mbuf, side};
 }
 
+bool is_af_xdp(const std::string& arguments) { return arguments.starts_with("net_af_xdp"); }
+
 }  // namespace
-
-void DpdkLink::PoolDeleter::operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
-
-DpdkLink::Pool DpdkLink::make_pool(const std::string& name, unsigned count, unsigned room) {
-  static std::atomic<unsigned> number{0};
-  const std::string unique = name + std::to_string(number++);
-  Pool pool(rte_pktmbuf_pool_create(unique.c_str(), count, lcore_cache, 0,
-                                    static_cast<std::uint16_t>(room + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY));
-  if (pool == nullptr) {
-    throw PortError("DPDK", std::string("no memory for packet buffers: ") + rte_strerror(rte_errno),
-                    "lower `pipes`, or free memory (" + std::to_string(count / 1024 * room / 1024) + " MB are needed)");
-  }
-  return pool;
-}
 
 DpdkLink::DpdkLink(const std::string& inside, const std::string& outside, unsigned pipes) {
   start_eal();
   const unsigned room = std::max(DpdkDevice::buffer_room(inside), DpdkDevice::buffer_room(outside));
-  pool_ = make_pool("packets", buffers_per_pipe * pipes - 1, room);
+  const unsigned count = buffers_per_pipe * pipes - 1;
+  pool_ =
+      is_af_xdp(inside) || is_af_xdp(outside) ? make_page_pool("packets", count) : make_pool("packets", count, room);
   jumbo_pool_ = make_pool("jumbo", jumbo_buffers - 1, jumbo_room);
   devices_[0] = std::make_unique<DpdkDevice>(inside, pipes, pool_.get());
   devices_[1] = std::make_unique<DpdkDevice>(outside, pipes, pool_.get());

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "dpdk_device.hpp"
+#include "dpdk_pool.hpp"
 #include "port.hpp"
 #include "stats.hpp"
 
@@ -25,11 +26,6 @@ class DpdkLink {
 
  private:
   friend class DpdkPort;
-  struct PoolDeleter {
-    void operator()(rte_mempool* pool) const;
-  };
-  using Pool = std::unique_ptr<rte_mempool, PoolDeleter>;
-  static Pool make_pool(const std::string& name, unsigned count, unsigned room);
   Pool pool_, jumbo_pool_;
   std::array<std::unique_ptr<DpdkDevice>, 2> devices_;  // after the pools: goes first
 };

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -302,5 +303,32 @@ TEST_CASE("dpdk port: AF_XDP carries frames, can be waited for, and can be bound
     REQUIRE(std::system("ip link set in0 mtu 3600 2> /dev/null") == 0);
     CHECK(
         contains(failure("net_af_xdp0,iface=in0", "net_af_xdp1,iface=out0"), "more than AF_XDP can carry; set it to"));
+  });
+}
+
+// Frames that are kept for a while go through all buffers of the pool, not only through the last ones given back.
+TEST_CASE("dpdk port: every AF_XDP buffer can be received into again and again" * doctest::skip(geteuid() != 0)) {
+  in_new_namespace([] {
+    const DpdkLink link("net_af_xdp0,iface=in0", "net_af_xdp1,iface=out0");
+    DpdkPort port(link, 0);
+    const int client = packet_socket("client");
+    const Octets octets = pattern(60);
+    constexpr std::size_t rounds = 200, each = 128, kept = 10'000;
+    std::deque<Frame> held;
+    std::size_t received = 0;
+    for (std::size_t round = 0; round < rounds; ++round) {
+      for (std::size_t i = 0; i < each; ++i) REQUIRE(::send(client, octets.data(), octets.size(), 0) == 60);
+      std::array<Frame, each> frames;
+      const bool all = within(2000ms, [&] {
+        const unsigned count = port.receive(frames.data(), each);
+        held.insert(held.end(), frames.begin(), frames.begin() + count);
+        received += count;
+        return received >= (round + 1) * each;
+      });
+      REQUIRE(all);
+      for (; held.size() > kept; held.pop_front()) port.release(&held.front(), 1);
+    }
+    for (const Frame& frame : held) port.release(&frame, 1);
+    close(client);
   });
 }
