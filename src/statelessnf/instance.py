@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from statelessnf import _engine
+from statelessnf.admission import Admission
 from statelessnf.builder import build
 from statelessnf.config import Deployment, Ports, function_settings
 from statelessnf.engine_start import EngineStart
@@ -26,7 +27,6 @@ from statelessnf.publishing import Publications, Published
 from statelessnf.store_access import OpenStore, open_store
 
 PERIOD = 1.0  # seconds between two looks at the store
-NEARLY_FULL = 0.85  # of the store's memory; a full store refuses changes of existing records, too
 CAPTURED = 4096  # dropped frames kept until they are taken
 
 Say = Callable[[str], None]  # one line for the operator
@@ -40,6 +40,7 @@ class Instance:
         self.number = secrets.token_hex(4)
         self.version = 0  # of the rules in force; 0: those of the file, nothing is published
         self._say = say
+        self._admission = Admission()
 
     def use(self, published: Published) -> None:
         """Swaps published rules in. Raises ConfigError if this release cannot read them; then nothing changes."""
@@ -58,12 +59,20 @@ class Instance:
 
     def look(self, publications: Publications) -> None:
         """One look at the store. Raises StoreError, ConfigError."""
+        self._admit(publications.memory_share())  # first: a full store refuses what follows
         published = publications.current()
         if published is not None and published.version != self.version:
             self.use(published)
             self._say(f"rules version {self.version} are in force")
         publications.announce(self.number, self.version)
-        self.engine.admit(publications.memory_share() < NEARLY_FULL)
+
+    def _admit(self, share: float) -> None:
+        before = self._admission.open
+        if self._admission.look(share) == before:
+            return
+        self.engine.admit(self._admission.open)
+        what = "new flows are taken again" if self._admission.open else "new flows are dropped (store_full)"
+        self._say(f"the store is {share:.0%} full: {what}")
 
 
 @contextmanager
