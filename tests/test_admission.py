@@ -22,6 +22,7 @@ from statelessnf.publishing import Publications
 from statelessnf.store_access import OpenStore, open_store
 
 MEMORY_MB = 16
+PIECE = 64 << 10  # bytes; large requests count as memory in use, too
 PATIENCE = 20.0  # seconds; a busy machine
 
 
@@ -87,9 +88,10 @@ def driven(deployment: Deployment, store: OpenStore) -> Iterator[Driven]:
 def fill(store: OpenStore, share: float) -> None:
     """Other data in the store, so that `share` of its memory is in use."""
     with valkey.Valkey(unix_socket_path=store.url.path) as client:
-        client.delete("filler")
-        used = client.info("memory")["used_memory"]
-        client.set("filler", bytes(int(share * (MEMORY_MB << 20)) - used))
+        while client.info("memory")["used_memory"] < share * (MEMORY_MB << 20):
+            client.rpush("filler", bytes(PIECE))
+        while client.info("memory")["used_memory"] > share * (MEMORY_MB << 20):
+            client.rpop("filler")
 
 
 def test_new_flows_stop_before_the_store_is_full(driven: Driven, store: OpenStore) -> None:
