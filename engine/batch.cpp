@@ -15,11 +15,6 @@ void Batch::run(const Program& program, const TableSet& tables) {
     if (job < jobs_) process_fragment(pool_[packets_[job]], work_[job]);
     start = job + 1;
   }
-  for (unsigned job = 0; job < jobs_; ++job) {
-    Packet& packet = pool_[packets_[job]];
-    packet.verdict = work_[job].verdict;
-    packet.fault = work_[job].fault != 0 || (work_[job].verdict & 0xff) > verdict_forward;
-  }
 }
 
 void Batch::clear() {

@@ -39,6 +39,10 @@ class Batch {
   std::uint32_t following(std::uint32_t job) const { return following_[job]; }
   std::uint32_t packet(std::uint32_t job) const { return packets_[job]; }
   bool changed(std::uint32_t job) const;
+  // Forwarded, without effects, and nothing else to be done for it.
+  bool plain(std::uint32_t job) const;
+  // Gives the packet what the function said of it.
+  void tell(std::uint32_t job);
   const std::uint8_t* after(std::uint32_t job) const { return after_[job].data(); }
   std::uint64_t lifetime(std::uint32_t job) const { return work_[job].lifetime; }
   // True if the lane's first packet found no record, or one past its deadline.
@@ -92,6 +96,18 @@ inline std::size_t Batch::size_of(std::uint32_t job) const {
 
 inline bool Batch::changed(std::uint32_t job) const {
   return !same_bytes(work_[job].before, work_[job].after, size_of(job));
+}
+
+inline bool Batch::plain(std::uint32_t job) const {
+  const Packet& packet = pool_[packets_[job]];
+  return work_[job].verdict == verdict_forward && work_[job].fault == 0 && packet.header.effect_count == 0 &&
+         packet.stage == Stage::flow;
+}
+
+inline void Batch::tell(std::uint32_t job) {
+  Packet& packet = pool_[packets_[job]];
+  packet.verdict = work_[job].verdict;
+  packet.fault = work_[job].fault != 0 || (work_[job].verdict & 0xff) > verdict_forward;
 }
 
 }  // namespace snf

@@ -94,6 +94,7 @@ class Flights : private StoreEvents {
   bool usable(Entry& entry) const;
   bool wait_behind(std::uint32_t flight, std::uint32_t packet);
   void run_batch();
+  bool passes(const Lane& lane);
   void settle(const Lane& lane);
   bool decided(const Lane& lane, std::uint32_t job) const;
   bool forwards(std::uint32_t job) const;
@@ -154,6 +155,7 @@ class Flights : private StoreEvents {
   std::uint64_t polled_us_ = 0, tokens_us_ = 0;
   double tokens_ = 0;
   bool admitting_ = true, requested_ = false;
+  bool trusting_ = false;  // cached records may be used in this step (rule 14)
   Moment moment_;
   const TableSet* tables_ = nullptr;
 };

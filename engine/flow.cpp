@@ -59,15 +59,14 @@ struct Endpoint {
   auto operator<=>(const Endpoint&) const = default;
 };
 
-// Whole words, each stored where it will be loaded again: hashing and comparing need not wait for the stores.
-//   8: kind version protocol address(4) port, first byte    15: port address(4) port
+// Whole words that do not overlap: hashing and comparing load them again and need not wait for the stores.
 void append_ipv4(Key& key, std::uint64_t kinds, const Endpoint& low, const Endpoint& high) {
   const std::uint64_t low_address = __builtin_bswap32(static_cast<std::uint32_t>(low.low));
   const std::uint64_t high_address = __builtin_bswap32(static_cast<std::uint32_t>(high.low));
   const std::uint64_t low_port = __builtin_bswap16(low.port), high_port = __builtin_bswap16(high.port);
-  store_word(key.bytes + 8, kinds | low_address << 24 | low_port << 56);
-  store_word(key.bytes + 15, low_port | high_address << 16 | high_port << 48);
-  key.size = 23;
+  store_word(key.bytes + 8, kinds | low_address << 32);
+  store_word(key.bytes + 16, high_address | low_port << 32 | high_port << 48);
+  key.size = 24;
 }
 
 void append_ipv6(Key& key, std::uint64_t kinds, const Endpoint& low, const Endpoint& high) {

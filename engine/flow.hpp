@@ -1,5 +1,7 @@
 // Flow keys: the bytes under which a record is stored, the same for both directions of a flow.
-//   '{' tag(2) '}' deployment(4) kind(1) version+protocol(2) low endpoint, high endpoint (address 4 or 16, port 2)
+//   '{' tag(2) '}' deployment(4) kind(1) version(1) protocol(1)
+//   IPv4: 0(1) low address(4), high address(4), low port(2), high port(2)     IPv6: low endpoint, high endpoint (16 +
+//   2)
 // The tag is one of 256 virtual shards, symmetric in direction (protocol.md, rule 17).
 #pragma once
 #include <array>
@@ -58,7 +60,7 @@ inline std::uint64_t fold(std::uint64_t a, std::uint64_t b) {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-// Words at every eighth byte and at the end: keys have at least 23 bytes, so the last may overlap the one before it.
+// Words at every eighth byte and at the end: those of IPv6 have 47 bytes, so the last may overlap the one before it.
 inline std::uint64_t Keys::hash(const Key& key) const {
   std::uint64_t state = secrets_[0] ^ key.size;
   std::size_t at = 0;

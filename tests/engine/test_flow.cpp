@@ -60,12 +60,12 @@ TEST_CASE("the bytes of a key") {
   REQUIRE(s.is_flow());
   Key key;
   keys.flow(s.record, key);
-  REQUIRE(key.size == 23);
+  REQUIRE(key.size == 24);
   CHECK(text(key).substr(4) == std::string("\x04\x03\x02\x01"
-                                           "f\x04\x11"
-                                           "\x0a\x00\x00\x01\x13\x88"
-                                           "\xc0\x00\x02\x09\x00\x35",
-                                           19));
+                                           "f\x04\x11\x00"
+                                           "\x0a\x00\x00\x01\xc0\x00\x02\x09"
+                                           "\x13\x88\x00\x35",
+                                           20));
   CHECK(key.bytes[0] == '{');
   CHECK(key.bytes[3] == '}');
   CHECK(s.record.from_low == 1);
