@@ -1,6 +1,7 @@
 #include "dpdk_device.hpp"
 
 #include <net/if.h>
+#include <rte_alarm.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <future>
 #include <set>
 #include <thread>
 
@@ -140,7 +142,16 @@ DpdkDevice::~DpdkDevice() {
   remove();
 }
 
+// Returns when DPDK's own thread has finished what it was doing: a memif whose peer has just left is being taken apart
+// there, and closing it meanwhile would free its memory twice.
+static void wait_for_interrupt_thread() {
+  std::promise<void> reached;
+  const auto reach = [](void* promise) { static_cast<std::promise<void>*>(promise)->set_value(); };
+  if (rte_eal_alarm_set(1, reach, &reached) == 0) reached.get_future().wait();
+}
+
 void DpdkDevice::remove() {
+  wait_for_interrupt_thread();
   rte_eth_dev_info info{};
   const bool known = rte_eth_dev_info_get(id_, &info) == 0;
   rte_eth_dev_close(id_);
