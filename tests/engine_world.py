@@ -205,6 +205,13 @@ class World:
         """Bytes of records beyond which the store refuses every write; None: no limit."""
         self.server.memory_limit = limit
 
+    def calm(self) -> None:
+        """Half a second in which nothing comes, and connections that work are kept alive."""
+        for _ in range(5):
+            self.wait(STALE_MS * 250)
+            for index in range(len(self.nodes)):
+                self.round(index)
+
     def settle(self) -> None:
         """No more harm; everything that is in flight comes to its end, or that is a problem."""
         self.server.memory_limit = None

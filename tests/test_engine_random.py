@@ -32,7 +32,7 @@ from statelessnf.packet import EVENT, FORWARD
 from statelessnf.pipe_options import tables_of
 from tally_function import Tally
 
-MOST_PACKETS = 9  # of one flow: the search for an order grows with it
+MOST_PACKETS = 10  # of one flow: the search for an order grows with it
 CLIENT, SERVER = "10.0.0.1", "198.18.0.1"
 
 Move = tuple[int, int, int]
@@ -93,13 +93,12 @@ def explained(journey: Journey) -> bool:
     return journey.verdict != "fragment_without_first"
 
 
-KINDS = (
-    ["send"] * 6 + ["round"] * 4 + ["step"] * 3 + ["serve"] * 2 + ["deliver"] * 2 + ["wait", "cut", "connect"]
-    + ["crash", "memory", "late"]
-)  # fmt: skip
+MOVES = {"send": 6, "round": 4, "step": 3, "calm": 2, "serve": 2, "deliver": 2}  # how often; all others once
+KINDS = [kind for kind, often in MOVES.items() for _ in range(often)]
+KINDS += ["wait", "cut", "connect", "crash", "memory", "late"]
 WAITS = (500, 5_000, 50_000, 300_000, 300_000, 1_200_000, 9_000_000, 40_000_000)  # us
 RANDOM = settings(
-    max_examples=400,
+    max_examples=500,
     deadline=None,
     derandomize=True,
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
@@ -120,6 +119,7 @@ ACTS: dict[str, Act] = {
     "connect": lambda world, node, _: world.connect(node),
     "crash": lambda world, node, _: world.crash(node),
     "memory": lambda world, _, value: world.limit_memory(0 if value % 2 else None),
+    "calm": lambda world, _, __: world.calm(),
     "late": lambda world, _, __: world.serve_late(),
 }
 
@@ -147,7 +147,8 @@ def order(flow: int, name: int, what: int, about: int) -> Sample:
     ends = (SERVER, CLIENT) if side else (CLIENT, SERVER)
     ports = {"sport": 80, "dport": 1000 + flow} if side else {"sport": 1000 + flow, "dport": 80}
     frame = Ether() / IP(src=ends[0], dst=ends[1]) / TCP(**ports, flags="A", seq=name, ack=about, window=what)
-    return Sample(f"{('count', 'ask', 'refuse', 'fault')[what]} {name} {about}", bytes(frame), side, f"tally {flow}")
+    word = ("count", "ask", "refuse", "fault", "forget")[what]
+    return Sample(f"{word} {name} {about}", bytes(frame), side, f"tally {flow}")
 
 
 order = cache(order)
@@ -168,6 +169,18 @@ def tally_release(journey: Journey, known: Sequence[Write]) -> str:
     return "" if any(seen) else "left before its commit was acknowledged"
 
 
+ORDERS = (tally.COUNT, *[tally.ASK] * 5, tally.FORGET, tally.COUNT, tally.REFUSE, tally.FAULT)
+
+
+def warm(world: World) -> None:
+    """Flow 0 has a record, and every instance has asked for it often enough to keep it in its cache."""
+    asked = [(node, tally.ASK) for node in range(len(world.nodes)) for _ in range(2)]
+    for node, what in [(0, tally.COUNT), *asked]:
+        world.send(node, order(0, len(world.journeys), what, 0))
+        for _ in range(3):
+            world.round(node)
+
+
 def play_tally(mode: str, script: Sequence[Move], nodes: int) -> None:
     """One script with `Tally`, whose events and record tell more than verdicts."""
     subject = tally_subject()
@@ -175,11 +188,13 @@ def play_tally(mode: str, script: Sequence[Move], nodes: int) -> None:
 
     def choose(flow: str, value: int) -> Sample:
         name = len(world.journeys)
-        what = (tally.COUNT, tally.COUNT, tally.ASK, tally.ASK, tally.ASK, tally.REFUSE, tally.FAULT)[value % 7]
+        what = ORDERS[value % len(ORDERS)]
         earlier = [int(each.sample.name.split()[1]) for each in world.journeys if each.sample.flow == flow]
-        about = earlier[value // 7 % len(earlier)] if earlier else name
+        back = value // len(ORDERS)
+        about = [name, *earlier][-1 - back // 2 % len(earlier or [name])] if back % 2 else [*earlier, name][0]
         return order(list(subject.flows).index(flow), name, what, about)
 
+    warm(world)
     play(world, subject, script, choose)
     for write in world.writes:
         assert np.frombuffer(write.fields, Tally.record)["twice"][0] == 0, "a packet was counted twice"

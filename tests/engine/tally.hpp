@@ -10,8 +10,8 @@
 
 namespace snf::tally {
 
-// count: change, report the total, forward. ask: forward if there is a record. refuse: change and drop.
-enum Order : std::uint16_t { count, ask, refuse, fail };
+// count: change, report the total, forward. ask: forward if there is a record. refuse: change and drop. pass: forward.
+enum Order : std::uint16_t { count, ask, refuse, fail, pass };
 inline constexpr std::size_t record_size = 3;
 inline constexpr std::uint64_t lifetime = 8000;  // ms
 
@@ -21,7 +21,7 @@ inline void process(Job& job) {
   job.fault = order == fail;
   job.lifetime = order == fail ? 0 : lifetime;
   job.verdict = order == ask ? (job.before[0] != 0 ? verdict_forward : verdict_drop | 1 << 8) : verdict_forward;
-  if (order == ask || order == fail) return;
+  if (order == ask || order == fail || order == pass) return;
   if (order == refuse) job.verdict = verdict_drop | 2 << 8;
   job.after[0] = 1;
   job.after[1] = static_cast<std::uint8_t>(job.before[1] + 1);

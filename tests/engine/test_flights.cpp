@@ -144,6 +144,19 @@ TEST_CASE("rule 2: without a cache nothing is decided on an older look-up; with 
   }
 }
 
+TEST_CASE("rule 2: what rests on absence is decided on a look-up made since, also to forward") {
+  Rig rig(Mode::tracked);
+  rig.send(Order::pass, 1);
+  rig.step();
+  rig.store->serve();
+  rig.send(Order::pass, 2);
+  rig.step();
+  CHECK(rig.out() == "1");
+  CHECK(rig.store->requests.size() == 1);
+  rig.run();
+  CHECK(rig.out() == "2");
+}
+
 TEST_CASE("rule 2: a fault on a cached record is looked into afresh") {
   Rig rig(Mode::tracked);
   warm(rig);
