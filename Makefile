@@ -12,7 +12,7 @@ CONFIGURE := cmake -S . -G Ninja -DSNF_DPDK=OFF
 # As root on a build server no test may be skipped for want of root, nor of anything that root can set up.
 PYTEST_FLAGS += $(if $(filter true,$(CI)),--require-root)
 
-engine_sources := CMakeLists.txt pyproject.toml $(wildcard engine/*)
+engine_sources := CMakeLists.txt dpdk.cmake pyproject.toml $(wildcard engine/*)
 cpp_files = git ls-files -- '*.cpp' '*.hpp'
 
 .PHONY: help setup packages build run test check fuzz bench fmt clean
@@ -20,8 +20,9 @@ cpp_files = git ls-files -- '*.cpp' '*.hpp'
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: packages build ## install Debian packages, .venv with .venv/bin/snf, network functions compiled
+setup: packages build ## install Debian packages, .venv with .venv/bin/snf, network functions and byte code compiled
 	@timeout 120 $(BIN)/snf build
+	@$(BIN)/python -m compileall -q src/statelessnf
 
 run: setup ## set-up, then the demonstration: downloads survive the death of an instance
 	@$(BIN)/snf demo
@@ -68,10 +69,11 @@ fuzz: packages ## each libFuzzer target for a minute, under ASan and UBSan; find
 	  timeout 120 build/fuzz/$$target -max_total_time=60 -print_final_stats=1 -artifact_prefix=build/fuzz/ $$corpus; \
 	done
 
-bench: setup ## the measurements: store, throughput, latency (tables, JSON and PNG in out/)
+bench: setup ## the measurements: store, throughput, latency, footprint (tables, JSON and PNG in out/)
 	@$(BIN)/snf bench store
 	@$(BIN)/snf bench throughput
 	@$(BIN)/snf bench latency
+	@$(BIN)/snf bench footprint
 
 fmt: build ## format all sources
 	@$(BIN)/ruff check --fix-only --quiet .

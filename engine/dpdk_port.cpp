@@ -29,7 +29,7 @@ bool is_af_xdp(const std::string& arguments) { return arguments.starts_with("net
 
 }  // namespace
 
-DpdkLink::DpdkLink(const std::string& inside, const std::string& outside, unsigned pipes) {
+DpdkLink::DpdkLink(const std::string& inside, const std::string& outside, unsigned pipes) : pipes_(pipes) {
   start_eal();
   const unsigned room = std::max(DpdkDevice::buffer_room(inside), DpdkDevice::buffer_room(outside));
   const unsigned count = buffers_per_pipe * pipes - 1;

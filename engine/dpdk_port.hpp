@@ -21,11 +21,14 @@ class DpdkLink {
  public:
   // Starts EAL if nobody did. `pipes`: queues of each device. Throws PortError.
   DpdkLink(const std::string& inside, const std::string& outside, unsigned pipes = 1);
+  DpdkLink(const DpdkLink&) = delete;
+  unsigned pipes() const { return pipes_; }
   const DpdkDevice& device(Side side) const { return *devices_[static_cast<int>(side)]; }
   bool link_up() const { return device(Side::inside).link_up() && device(Side::outside).link_up(); }
 
  private:
   friend class DpdkPort;
+  const unsigned pipes_;
   Pool pool_, jumbo_pool_;
   std::array<std::unique_ptr<DpdkDevice>, 2> devices_;  // after the pools: goes first
 };

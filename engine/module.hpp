@@ -22,8 +22,7 @@ struct BuildOptions {
   ValkeyOptions store;
   unsigned frames = 4096, frame_size = 9728;
   // An instance's own.
-  std::string inside, outside;
-  unsigned pipes = 1, threads = 1;
+  unsigned threads = 1;
 };
 
 // Throws nanobind::value_error naming the key.

@@ -15,12 +15,10 @@ namespace {
 
 class Instance {
  public:
-  explicit Instance(const nb::dict& options)
-      : options_(read_options(options)),
-        keys_(options_.deployment, options_.secret),
-        link_(options_.inside, options_.outside, options_.pipes) {
+  Instance(const nb::dict& options, const DpdkLink& link)
+      : options_(read_options(options)), keys_(options_.deployment, options_.secret), link_(link) {
     options_.pipe.clock = &monotonic_ns;
-    for (unsigned i = 0; i < options_.pipes; ++i) {
+    for (unsigned i = 0; i < link_.pipes(); ++i) {
       ports_.push_back(std::make_unique<DpdkPort>(link_, i));
       PipeOptions pipe = options_.pipe;
       pipe.nonce = random_nonce();
@@ -29,6 +27,7 @@ class Instance {
           options_.program, options_.tables, &register_eal_thread));
     }
   }
+  Instance(const Instance&) = delete;
   void start() {
     for (auto& worker : workers_) worker->start();
   }
@@ -76,7 +75,7 @@ class Instance {
  private:
   BuildOptions options_;
   Keys keys_;
-  DpdkLink link_;
+  const DpdkLink& link_;
   std::vector<std::unique_ptr<DpdkPort>> ports_;
   std::vector<std::unique_ptr<Worker>> workers_;  // before the ports: ends first
 };
@@ -84,8 +83,11 @@ class Instance {
 }  // namespace
 
 void bind_instance(nb::module_& module) {
+  nb::class_<DpdkLink>(module, "Link")
+      .def(nb::init<const std::string&, const std::string&, unsigned>(), nb::arg("inside"), nb::arg("outside"),
+           nb::arg("pipes") = 1, nb::call_guard<nb::gil_scoped_release>());
   nb::class_<Instance>(module, "Instance")
-      .def(nb::init<const nb::dict&>(), nb::arg("options"))
+      .def(nb::init<const nb::dict&, const DpdkLink&>(), nb::arg("options"), nb::arg("link"), nb::keep_alive<1, 3>())
       .def("start", &Instance::start)
       .def("stop", &Instance::stop)
       .def("stats", &Instance::stats)

@@ -80,13 +80,6 @@ void read_store(const nb::dict& dict, BuildOptions& built) {
   built.store.stale_limit_us = stale_ms * 1000;
 }
 
-void read_ports(const nb::dict& dict, BuildOptions& built) {
-  Options options(dict, "ports");
-  options.take("inside", built.inside);
-  options.take("outside", built.outside);
-  options.finish();
-}
-
 }  // namespace
 
 std::uint64_t random_nonce() {
@@ -125,7 +118,6 @@ BuildOptions read_options(const nb::dict& dict) {
   options.take("captured", built.pipe.captured);
   options.take("frames", built.frames);
   options.take("frame_size", built.frame_size);
-  options.take("pipes", built.pipes);
   options.take("threads", built.threads);
   built.pipe.mode = mode_named(mode, options);
   nb::object part = options.object("limits");
@@ -133,8 +125,6 @@ BuildOptions read_options(const nb::dict& dict) {
   part = options.object("store");
   built.has_store = !part.is_none();
   if (built.has_store) read_store(nb::cast<nb::dict>(part), built);
-  part = options.object("ports");
-  if (!part.is_none()) read_ports(nb::cast<nb::dict>(part), built);
   const nb::object tables = options.object("tables"), rules = options.object("rules");
   options.finish();
   if (program.empty()) options.fail("program: is missing");

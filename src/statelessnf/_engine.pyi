@@ -50,14 +50,22 @@ class Pipe:
     def link_input(self, data: bytes) -> None:
         """Bytes from the store; they are handed over in the next step."""
 
-class Instance:
-    """Pipes on DPDK ports, each with its own threads, store connection and cache.
+class Link:
+    """The two DPDK devices of an instance, with a queue each for every pipe, and the memory for their packets.
 
-    Options beside those of a pipe: ports: {"inside": devargs, "outside": devargs}; pipes: int; threads: 1 | 2 for each
-    pipe. Raises RuntimeError with what failed and what to do. `start_eal` comes first where `acl` is used.
+    Starts DPDK's environment where nobody did; other Python threads run on meanwhile. Raises RuntimeError with what
+    failed and what to do.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None: ...
+    def __init__(self, inside: str, outside: str, pipes: int = 1) -> None: ...
+
+class Instance:
+    """Pipes on a link, each with its own threads, store connection and cache.
+
+    Options beside those of a pipe: threads: 1 | 2 for each pipe. Raises RuntimeError with what failed and what to do.
+    """
+
+    def __init__(self, options: Mapping[str, Any], link: Link) -> None: ...
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def stats(self) -> dict[str, Any]: ...

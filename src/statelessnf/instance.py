@@ -18,7 +18,7 @@ from typing import Any
 from statelessnf import _engine
 from statelessnf.admission import Admission
 from statelessnf.builder import build
-from statelessnf.config import Deployment, Ports, function_settings
+from statelessnf.config import Deployment, function_settings
 from statelessnf.engine_start import EngineStart
 from statelessnf.errors import ConfigError, SnfError, StartFailed, StoreError
 from statelessnf.pipe_options import pipe_options, tables_of
@@ -85,9 +85,10 @@ def running_instance(
         do = 'add ports = { inside = "…", outside = "…" }, or use snf replay'
         raise ConfigError("this key is required to run an instance", f"{deployment.path}: instance.ports", do)
     check_ports(ports, deployment.path)
+    engine_start.open_ports(ports.inside, ports.outside, deployment.instance.pipes)
     program = build(deployment.function_class)
     with open_store(deployment, deployment.run_directory) as store:
-        engine = _engine_of(deployment, ports, program, store, engine_start, capture_drops)
+        engine = _engine_of(deployment, program, store, engine_start, capture_drops)
         instance = Instance(deployment, engine, say)
         with _following(instance, store, say):
             engine.start()
@@ -99,7 +100,6 @@ def running_instance(
 
 def _engine_of(
     deployment: Deployment,
-    ports: Ports,
     program: Path,
     store: OpenStore | None,
     engine_start: EngineStart,
@@ -108,14 +108,11 @@ def _engine_of(
     options = pipe_options(deployment, program, None if store is None else store.access)
     options |= {
         "acl": options["rules"] is not None,
-        "ports": ports.model_dump(),
-        "pipes": deployment.instance.pipes,
         "threads": threads_for(deployment.instance.threads, deployment.instance.pipes),
         "captured": CAPTURED if capture_drops else 0,
     }
     try:
-        engine_start.wait()
-        return _engine.Instance(options)
+        return _engine.Instance(options, engine_start.link())
     except (RuntimeError, MemoryError) as error:
         raise StartFailed(str(error), f"{deployment.path}: instance", "check ports and free memory") from error
 
