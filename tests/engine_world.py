@@ -24,7 +24,7 @@ from statelessnf.store.simulated_link import Link
 DEPLOYMENT, SECRET = 7, 11
 STALE_MS = 400
 ENVELOPE = 17  # bytes of a stored record before the function's fields (engine/record.hpp); the last 8: its deadline
-TURN_US = 30  # more than the engine lets pass between two looks for invalidations
+TURN_US = 60  # more than the engine lets pass between two looks for invalidations
 NEVER = 1 << 62
 PATIENCE = 200  # rounds until nothing may be in flight
 GENERATED = (1 << 64) - 1  # the engine's own token

@@ -33,7 +33,7 @@ struct Rig {
     if (spoilt) frame[51] ^= 1;  // the TCP checksum
     port.inject(frame, Side::inside, name);
   }
-  void step() { pipe->step((now_us += 30) * 1000); }
+  void step() { pipe->step((now_us += 60) * 1000); }
   // Steps and serves until nothing moves.
   void run() {
     for (int i = 0; i < 20; ++i) {
