@@ -1,5 +1,7 @@
 // One pipe on a memory port with a scripted store and the tally function; time stands still unless the test moves it.
 #pragma once
+#include <doctest/doctest.h>
+
 #include <memory>
 #include <string>
 
@@ -74,5 +76,16 @@ struct Rig {
   std::unique_ptr<Pipe> pipe;
   std::uint64_t now_us = 1'000'000;
 };
+
+// A rig whose flow 0 has the record (1, 1) of another instance, found once and then read tracked.
+inline void warm(Rig& rig, std::uint64_t writer) {
+  rig.send(tally::Order::ask, 100);
+  rig.step();
+  rig.store->values[rig.key()] = rig.record(1, 1, writer);
+  rig.run();
+  rig.send(tally::Order::ask, 101);
+  rig.run();
+  REQUIRE(rig.out() == "100 101");
+}
 
 }  // namespace snf
