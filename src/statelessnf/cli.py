@@ -192,6 +192,7 @@ def _terminated(number: int, _frame: object) -> NoReturn:
 def main() -> NoReturn:
     """Entry point of the command."""
     signal.signal(signal.SIGTERM, _terminated)
+    sys.unraisablehook = _show_unraisable
     for name, value in QUICK_START.items():
         os.environ.setdefault(name, value)
     try:
@@ -211,6 +212,12 @@ def main() -> NoReturn:
         what = " ".join(str(error).split()) or "no details"
         _fail(f"internal error ({type(error).__name__}): {what}; run it again as 'snf --debug …' and report it", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show_unraisable(what: "sys.UnraisableHookArgs") -> None:
+    """Ctrl-C in the middle of a library's constructor leaves it an object that cannot be taken apart: not the user's."""
+    if os.environ.get("SNF_DEBUG"):
+        sys.__unraisablehook__(what)
 
 
 def _wrong_usage(error: Exception) -> NoReturn:
