@@ -214,8 +214,8 @@ def main() -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _show_unraisable(what: "sys.UnraisableHookArgs") -> None:
-    """Ctrl-C in the middle of a library's constructor leaves it an object that cannot be taken apart: not the user's."""
+def _show_unraisable(what: sys.UnraisableHookArgs) -> None:
+    """Ctrl-C in the middle of a library's constructor leaves it a broken object, which is not the user's concern."""
     if os.environ.get("SNF_DEBUG"):
         sys.__unraisablehook__(what)
 
