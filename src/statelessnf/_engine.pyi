@@ -84,7 +84,7 @@ class Traffic:
         """TCP flows of `packets` packets, `open_flows` at a time; frames of 64 to 1518 bytes with their FCS."""
     @staticmethod
     def capture(
-        options: Mapping[str, Any], frames: Sequence[tuple[int, bytes, int]], open_flows: int, seed: int = 1
+        options: Mapping[str, Any], frames: list[tuple[int, bytes, int]], open_flows: int, seed: int = 1
     ) -> Traffic:
         """The flows of a capture, (side, frame, flow number) in its order, over and over with new client addresses."""
     def run(self, seconds: float, reference: bool = False) -> tuple[int, int, int]:

@@ -65,8 +65,7 @@ def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[s
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(*(cell(row.get(key)) for key in columns))
-    console = Console()
-    console.print(table, width=max(console.width, TABLE_WIDTH))
+    Console(width=max(Console().width, TABLE_WIDTH)).print(table)
 
 
 def cell(value: Any) -> str:

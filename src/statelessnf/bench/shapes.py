@@ -30,7 +30,7 @@ class Shape:
 
     def traffic(self, options: Mapping[str, Any]) -> _engine.Traffic:
         if self.frames:
-            return _engine.Traffic.capture(options, self.frames, self.open_flows)
+            return _engine.Traffic.capture(options, list(self.frames), self.open_flows)
         return _engine.Traffic.flows(options, int(self.packets_per_flow), self.open_flows, self.frame_bytes)
 
 
