@@ -47,10 +47,11 @@ def captured_flows(path: Path, deployment: Deployment) -> Shape:
     router = Router(lambda frame: _engine.describe(frame, 0, 0), deployment.inside, 1, Split.flow)
     flows: dict[tuple[bytes, ...], int] = {}
     frames: list[tuple[int, bytes, int]] = []
-    for number, packet in enumerate(CaptureReader(path)):
-        side, _, keys = router.route(packet.frame, number)
-        if keys:
-            frames.append((side, packet.frame, flows.setdefault(keys, len(flows))))
+    with CaptureReader(path) as reader:
+        for number, packet in enumerate(reader):
+            side, _, keys = router.route(packet.frame, number)
+            if keys:
+                frames.append((side, packet.frame, flows.setdefault(keys, len(flows))))
     if not frames:
         raise CaptureError("has no packet of any flow", str(path), "give a capture of TCP or UDP traffic")
     size = sum(len(frame) + FRAME_CHECK for _, frame, _ in frames) / max(len(frames), 1)
