@@ -60,7 +60,7 @@ Key flow_key(PacketRecord& record) {
 void check_keys(Parse& parsed) {
   Key key;
   keys.fragment(parsed.record, parsed.layout, key);
-  require(key.size == (parsed.record.version == 4 ? 23 : 47), "size of a fragment key");
+  require(key.size == (parsed.record.version == 4 ? 24 : 47), "size of a fragment key");
   if (static_cast<Kind>(parsed.record.kind) == Kind::fragment) return;
   PacketRecord back = parsed.record;
   std::swap(back.source_high, back.destination_high);
@@ -69,7 +69,7 @@ void check_keys(Parse& parsed) {
   key = flow_key(parsed.record);
   require(key == flow_key(back), "one key for both directions");
   require(keys.hash(key) == keys.hash(flow_key(back)), "one hash for one key");
-  require(key.size == (parsed.record.version == 4 ? 23 : 47), "size of a flow key");
+  require(key.size == (parsed.record.version == 4 ? 24 : 47), "size of a flow key");
 }
 
 void check_reject(const Frame& frame, Parse& parsed) {
