@@ -13,7 +13,7 @@ from statelessnf.fields import Fields
 from statelessnf.function import plain_tables, run_plain, table_arrays
 from statelessnf.functions.firewall import Firewall
 from statelessnf.functions.rule_match import LinearRules
-from statelessnf.functions.rules import mapped
+from statelessnf.networks import mapped
 from statelessnf.packet import ACK, FORWARD, ICMP, NO_WINDOW_SCALE, PACKET, TCP, UDP
 
 INSIDE = mapped(ip_network("10.0.0.1"))[0]

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from statelessnf.functions.queries import REQUESTS
+from statelessnf.networks import Network, NetworkField, mapped
 from statelessnf.packet import ICMP, ICMPV6, INBOUND, MAX_COUNTERS, OUTBOUND, SCTP, TCP, UDP
 
 DENY, ALLOW, REJECT = range(3)
@@ -33,7 +34,6 @@ _ICMP_NAMES = {
     ICMPV6: {"echo-request": 128, "node-information-query": 139},
 }
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Range = tuple[int, int]  # both ends belong to it
 
 ROW = np.dtype(
@@ -65,20 +65,6 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def _network(text: object) -> Network:
-    if isinstance(text, ipaddress.IPv4Network | ipaddress.IPv6Network):
-        return text
-    if not isinstance(text, str):
-        raise ValueError('should be a network in quotes, such as "10.0.0.0/8"')
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError as error:
-        if "host bits" in str(error):
-            wider = ipaddress.ip_network(text, strict=False)
-            raise ValueError(f"{text!r} has bits set behind its prefix; write {str(wider)!r}") from error
-        raise ValueError(f"{text!r} is no network; write one such as '10.0.0.0/8' or 'fd00::/8'") from error
-
-
 def _ports(value: object) -> Range:
     if isinstance(value, tuple) and len(value) == 2:
         return value
@@ -102,7 +88,7 @@ def _protocol(value: object) -> int:
     raise ValueError(f"{value!r} is no protocol; write its number (0 to 255), or one of {', '.join(_PROTOCOLS)}")
 
 
-Networks = Annotated[tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(_listed)]
+Networks = Annotated[tuple[NetworkField, ...], BeforeValidator(_listed)]
 Ports = Annotated[tuple[Annotated[Range, BeforeValidator(_ports)], ...], BeforeValidator(_listed)]
 
 
@@ -155,12 +141,6 @@ class Rule(BaseModel):
                 choices = ", ".join(f"{name} ({value})" for name, value in names.items())
                 raise ValueError(f"ICMP type {kind!r} never meets the rules, it belongs to a flow; types are {choices}")
         return numbers
-
-
-def mapped(network: Network) -> tuple[int, int]:
-    """Address as 128 bits (IPv4 as ::ffff:a.b.c.d, RFC 4291 §2.5.5.2), and prefix length of 128."""
-    address = int(network.network_address)
-    return (address | 0xFFFF << 32, network.prefixlen + 96) if network.version == 4 else (address, network.prefixlen)
 
 
 def _networks(networks: Sequence[Network], version: int) -> list[tuple[int, int]]:
