@@ -17,4 +17,5 @@ list(JOIN libraries "," libraries)
 
 add_library(snf_dpdk INTERFACE)
 target_link_libraries(snf_dpdk INTERFACE
-  "$<LINK_LIBRARY:WHOLE_ARCHIVE,${drivers}>" "$<LINK_GROUP:RESCAN,${libraries}>" -Wl,--as-needed ${others} m)
+  "$<LINK_LIBRARY:WHOLE_ARCHIVE,${drivers}>" "$<LINK_GROUP:RESCAN,${libraries}>" -Wl,--as-needed ${others} m
+  -Wl,--wrap=sendmsg)  # dpdk_device.cpp says why

@@ -8,6 +8,7 @@
 #include <rte_mempool.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -202,6 +203,22 @@ TEST_CASE("dpdk port: jumbo frames in several segments are joined; a peer that i
   }
   // The driver notices the end of its peer in a thread of its own, and must not be taken down meanwhile.
   CHECK(within(3000ms, [&] { return !here.link_up(); }));
+}
+
+TEST_CASE("dpdk port: clients that leave a memif at once do it no harm") {
+  const Folder folder;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (folder.path / "m").string().copy(address.sun_path, sizeof address.sun_path - 1);
+  const DpdkLink here("net_memif0,role=server,socket-abstract=no,socket=" + std::string(address.sun_path), "net_null0");
+  for (int i = 0; i < 500; ++i) {
+    const int client = ::socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    REQUIRE(connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    close(client);
+  }
+  const DpdkLink there("net_memif1,role=client,socket-abstract=no,socket=" + std::string(address.sun_path),
+                       "net_null1");
+  CHECK(within(3000ms, [&] { return here.link_up() && there.link_up(); }));
 }
 
 TEST_CASE("dpdk port: errors say which device, what, and what to do") {
