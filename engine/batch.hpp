@@ -81,7 +81,7 @@ inline void Batch::add(std::uint32_t index, std::uint32_t packet, std::uint64_t 
   work_[job].packet = &added.header;
   work_[job].after = after_[job].data();
   // Where packets are chained, any of them may be the one whose lifetime a commit takes.
-  work_[job].lifetime = entry.lane != Entry::no_lane || entry.flight != none || !entry.quiet(added.header.now);
+  work_[job].lifetime = entry.lane != Entry::no_lane || !entry.quiet(added.header.now);
   if (entry.lane == Entry::no_lane) {
     entry.lane = static_cast<std::uint8_t>(lane_count_++);
     lanes_[entry.lane] = Lane{index, fresh_before, job, job};

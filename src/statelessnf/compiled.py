@@ -73,8 +73,8 @@ def run_compiled(
 ) -> list[Outcome]:
     """One burst: `packets` (n, PACKET; changed in place) on `records` (n, the record type).
 
-    With `chain` each packet runs on the record that the one before it left, as packets of one flow do; only the first of
-    `records` counts then. `arrays`, errors: as of `run_jobs`.
+    With `chain` each packet runs on the record that the one before it left, as packets of one flow do; only the first
+    of `records` counts then. `arrays`, errors: as of `run_jobs`.
     """
     after = np.zeros(len(packets), function.record)
     jobs = jobs_for(packets, records, after, chain)

@@ -13,22 +13,26 @@ namespace snf::tally {
 // count: change, report the total, forward. ask: forward if there is a record. refuse: change and drop. pass: forward.
 enum Order : std::uint16_t { count, ask, refuse, fail, pass };
 inline constexpr std::size_t record_size = 3;
-inline constexpr std::uint64_t lifetime = 8000;  // ms
+inline constexpr std::uint64_t lifetime = 8000, short_lifetime = 800;  // ms; short: while the sum is 200
+
+inline void change(Job& job) {
+  job.after[0] = 1;
+  job.after[1] = static_cast<std::uint8_t>(job.before[1] + 1);
+  job.after[2] = static_cast<std::uint8_t>(job.before[2] + job.packet->sequence);
+  job.packet->effects[0] = static_cast<std::uint32_t>(Effect::event) << 24 | job.after[1];
+  job.packet->effect_count = 1;
+}
 
 inline void process(Job& job) {
   const std::uint16_t order = job.packet->window;
   std::memcpy(job.after, job.before, record_size);
   job.fault = order == fail;
   job.changed = order == count || order == refuse;
-  job.lifetime = order == fail ? 0 : lifetime;
   job.verdict = order == ask ? (job.before[0] != 0 ? verdict_forward : verdict_drop | 1 << 8) : verdict_forward;
-  if (order == ask || order == fail || order == pass) return;
   if (order == refuse) job.verdict = verdict_drop | 2 << 8;
-  job.after[0] = 1;
-  job.after[1] = static_cast<std::uint8_t>(job.before[1] + 1);
-  job.after[2] = static_cast<std::uint8_t>(job.before[2] + job.packet->sequence);
-  job.packet->effects[0] = static_cast<std::uint32_t>(Effect::event) << 24 | job.after[1];
-  job.packet->effect_count = 1;
+  if (job.changed) change(job);
+  const bool asked = !job.fault && (job.changed || job.lifetime != 0);
+  job.lifetime = !asked ? 0 : job.after[2] == 200 ? short_lifetime : lifetime;
 }
 
 inline void burst(Job* jobs, std::uint64_t number, const Table*, std::uint64_t) {

@@ -185,6 +185,61 @@ TEST_CASE("rule 6: the loser of a refresh takes the winner's record") {
   CHECK(rig.pipe->idle());
 }
 
+TEST_CASE("rule 6: a record that lives shorter is refreshed sooner, also by a flow that was quiet") {
+  for (const Mode mode : {Mode::baseline, Mode::tracked}) {
+    Rig rig(mode);
+    rig.send(Order::count, 1);
+    for (const std::uint8_t name : {2, 3, 4}) {  // found, read tracked, from the cache: nothing to do for a long time
+      rig.run();
+      rig.send(Order::ask, name);
+    }
+    rig.run();
+    rig.send(Order::count, 199);
+    for (const std::uint8_t name : {5, 6}) {
+      rig.run();
+      rig.send(Order::ask, name);
+    }
+    rig.run();
+    REQUIRE(rig.stats.refreshes.get() == 0);
+    rig.now_us += tally::short_lifetime / 8 * 1250;
+    rig.send(Order::ask, 7);
+    rig.run();
+    CHECK(rig.stats.refreshes.get() == 1);
+    CHECK(rig.out() == "1 2 3 4 199 5 6 7");
+  }
+}
+
+TEST_CASE("rule 6: so is one that another instance has made shorter") {
+  Rig rig(Mode::tracked);
+  warm(rig, other);
+  rig.send(Order::ask, 1);
+  rig.run();
+  const std::string key = rig.store->values.begin()->first;
+  rig.store->values[key] = rig.record(2, 200, other + 1, tally::short_lifetime);
+  rig.store->invalidate(key);
+  rig.run();
+  rig.send(Order::ask, 2);
+  rig.run();
+  REQUIRE(rig.stats.refreshes.get() == 0);
+  rig.now_us += tally::short_lifetime / 8 * 1250;
+  rig.send(Order::ask, 3);
+  rig.run();
+  CHECK(rig.stats.refreshes.get() == 1);
+  CHECK(rig.out() == "1 2 3");
+}
+
+TEST_CASE("the deadline is that of the last packet that is forwarded, also in a flow that was quiet") {
+  Rig rig(Mode::tracked);
+  warm(rig, other);
+  rig.send(Order::ask, 1);
+  rig.run();
+  rig.send(Order::count, 2);
+  rig.send(Order::pass, 3);
+  rig.step();
+  REQUIRE(rig.store->requests.size() == 1);
+  CHECK(rig.store->requests[0].expire_at == rig.now_ms() + tally::lifetime);
+}
+
 TEST_CASE("the deadline is that of a packet that keeps the flow alive: not of a fault behind it") {
   for (const Mode mode : {Mode::baseline, Mode::off}) {
     Rig rig(mode);
