@@ -33,8 +33,19 @@ inline bool ipv4_checksum_holds(const std::uint8_t* ip) {
 // The pseudo header of TCP, UDP and ICMPv6 (RFC 9293 section 3.1, RFC 8200 section 8.1). `ip` is the IP header.
 std::uint64_t pseudo_header_sum(const std::uint8_t* ip, std::uint8_t protocol, std::uint32_t length);
 
-// The checksum after `length` bytes (even, at an even distance from the start of what is summed) changed.
-// RFC 1624 equation 3. UDP: the caller keeps 0 ("none") as it is and writes 0xffff for a result of 0.
+// What a changed word, at an even distance from the start, adds to a sum: ~m + m' of RFC 1624 equation 3. Words of 16
+// or 32 bits; several differences may be added up.
+inline std::uint64_t checksum_difference(std::uint32_t before, std::uint32_t after) {
+  return static_cast<std::uint64_t>(~before) + after;
+}
+
+// The checksum after the sum under it changed by `difference` (RFC 1624 equation 3). Equal to one made anew unless all
+// that is summed has become zero. UDP: the caller keeps 0 ("none") as it is and writes 0xffff for a result of 0.
+inline std::uint16_t checksum_adjusted(std::uint16_t checksum, std::uint64_t difference) {
+  return static_cast<std::uint16_t>(~checksum_fold(static_cast<std::uint16_t>(~checksum) + difference));
+}
+
+// The same after `length` bytes (even, at an even distance from the start of what is summed) changed.
 std::uint16_t checksum_update(std::uint16_t checksum, const std::uint8_t* before, const std::uint8_t* after,
                               std::size_t length);
 
