@@ -31,15 +31,16 @@ inline bool ipv4_checksum_holds(const std::uint8_t* ip) {
 // The pseudo header of TCP, UDP and ICMPv6 (RFC 9293 section 3.1, RFC 8200 section 8.1). `ip` is the IP header.
 std::uint64_t pseudo_header_sum(const std::uint8_t* ip, std::uint8_t protocol, std::uint32_t length);
 
-// What a changed word, at an even distance from the start, adds to a sum: ~m + m' of RFC 1624 equation 3. Words of 16, 32
-// or 64 bits; several differences may be added up.
+// What a changed word, at an even distance from the start, adds to a sum: ~m + m' of RFC 1624 equation 3. Words of 16,
+// 32 or 64 bits; several differences may be added up. Never 0, which is left to say that nothing changed: 0xffff is a
+// zero of such sums, too.
 template <typename Word>
 std::uint64_t checksum_difference(Word before, Word after) {
   const auto removed = static_cast<Word>(~before);
   if constexpr (sizeof(Word) == 8) {
-    return (removed >> 32) + (removed & 0xffffffff) + (after >> 32) + (after & 0xffffffff);
+    return (removed >> 32) + (removed & 0xffffffff) + (after >> 32) + (after & 0xffffffff) + 0xffff;
   } else {
-    return std::uint64_t{removed} + after;
+    return std::uint64_t{removed} + after + 0xffff;
   }
 }
 

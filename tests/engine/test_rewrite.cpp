@@ -154,17 +154,27 @@ TEST_CASE("no UDP checksum stays none; a sum that comes out as zero is written a
 }
 
 TEST_CASE("an echo reply of zeros: the one sum that has no other zero") {
-  Edited s(ipv4_echo);
-  s.set(v4_at, {0, 0, 0xff, 0xfa, 0, 5, 0, 0}).set(v4_at + 8, {0, 0, 0, 0});
-  s.start();
-  REQUIRE(s.sums_hold());
-  s.wanted.source_port = s.wanted.destination_port = 0;
-  REQUIRE(s.rewrite());
-  CHECK(s.half(v4_at + 2) == 0xffff);
-  CHECK(s.again().sums_hold());
-  s.wanted.source_port = s.wanted.destination_port = 5;
-  REQUIRE(s.rewrite());
-  CHECK(s.half(v4_at + 2) == 0xfffa);
+  for (const std::uint16_t identifier : {5, 0xffff, 0xfffe}) {
+    Edited s(ipv4_echo);
+    s.set(v4_at, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+    store16(&s.data[v4_at + 4], identifier);
+    store16(&s.data[v4_at + 2], static_cast<std::uint16_t>(~identifier));
+    s.start();
+    REQUIRE(s.sums_hold());
+    s.wanted.source_port = s.wanted.destination_port = 0;
+    REQUIRE(s.rewrite());
+    CHECK(s.half(v4_at + 2) == 0xffff);
+    CHECK(s.again().sums_hold());
+    s.wanted.source_port = s.wanted.destination_port = identifier;
+    REQUIRE(s.rewrite());
+    CHECK(s.half(v4_at + 2) == static_cast<std::uint16_t>(~identifier));
+  }
+  Edited nearly(ipv4_echo);
+  nearly.set(v4_at, {0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0});
+  nearly.start();
+  nearly.wanted.source_low = outer;
+  REQUIRE(nearly.rewrite());
+  CHECK(nearly.half(v4_at + 2) == 0);
 }
 
 // Inbound: 10.0.0.1 is what the quote's sender knows; on the wire stands 203.0.113.5.
@@ -266,6 +276,11 @@ TEST_CASE("what has no MSS to clamp") {
     CHECK_FALSE(s.clamp(1));
     CHECK(s.unchanged());
   }
+  Edited quote(ipv4_unreachable_tcp);  // whose bytes would pass for a SYN with an MSS of 0x0909
+  const std::size_t quoted = quote.layout.quoted_network;
+  quote.set(quoted + 4, {0xf0, syn}).set(quoted + 12, {2, 4, 9, 9}).set(destination_at, {2, 4, 9, 9}).fix_ipv4();
+  quote.start();
+  CHECK_FALSE(quote.clamp(1));
   Edited ended(ipv4_syn);
   ended.set(v4_at + 20, {0, 1, 2, 4, 5, 0xb4});
   ended.start();
