@@ -50,11 +50,8 @@ std::uint64_t pseudo_header_sum(const std::uint8_t* ip, std::uint8_t protocol, s
 
 std::uint16_t checksum_update(std::uint16_t checksum, const std::uint8_t* before, const std::uint8_t* after,
                               std::size_t length) {
-  const auto inverted = [](std::uint16_t value) { return static_cast<std::uint16_t>(~value); };
-  std::uint64_t sum = inverted(checksum);
-  sum += inverted(checksum_fold(checksum_add(0, before, length)));
-  sum += checksum_fold(checksum_add(0, after, length));
-  return inverted(checksum_fold(sum));
+  return checksum_adjusted(checksum, checksum_difference(checksum_fold(checksum_add(0, before, length)),
+                                                         checksum_fold(checksum_add(0, after, length))));
 }
 
 }  // namespace snf

@@ -1,6 +1,7 @@
 // The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
 // Sums and checksums are kept in the byte order of memory (RFC 1071 section 2 B): load and store them with memcpy.
 #pragma once
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -12,11 +13,8 @@ std::uint64_t checksum_add(std::uint64_t sum, const std::uint8_t* data, std::siz
 
 // Folds a sum to 16 bits, not complemented: 0xffff over bytes that include a right checksum.
 inline std::uint16_t checksum_fold(std::uint64_t sum) {
-  sum = (sum >> 32) + (sum & 0xffffffff);
-  sum = (sum >> 32) + (sum & 0xffffffff);
-  sum = (sum >> 16) + (sum & 0xffff);
-  sum = (sum >> 16) + (sum & 0xffff);
-  return static_cast<std::uint16_t>(sum);
+  const auto half = static_cast<std::uint32_t>((sum + std::rotl(sum, 32)) >> 32);  // with the carry from below
+  return static_cast<std::uint16_t>((half + std::rotl(half, 16)) >> 16);
 }
 
 // The header checksum of an IPv4 header that is there as long as it says (RFC 791 section 3.1). Asked for every packet.
@@ -33,8 +31,26 @@ inline bool ipv4_checksum_holds(const std::uint8_t* ip) {
 // The pseudo header of TCP, UDP and ICMPv6 (RFC 9293 section 3.1, RFC 8200 section 8.1). `ip` is the IP header.
 std::uint64_t pseudo_header_sum(const std::uint8_t* ip, std::uint8_t protocol, std::uint32_t length);
 
-// The checksum after `length` bytes (even, at an even distance from the start of what is summed) changed.
-// RFC 1624 equation 3. UDP: the caller keeps 0 ("none") as it is and writes 0xffff for a result of 0.
+// What a changed word, at an even distance from the start, adds to a sum: ~m + m' of RFC 1624 equation 3. Words of 16,
+// 32 or 64 bits; several differences may be added up. Never 0, which is left to say that nothing changed: 0xffff is a
+// zero of such sums, too.
+template <typename Word>
+std::uint64_t checksum_difference(Word before, Word after) {
+  const auto removed = static_cast<Word>(~before);
+  if constexpr (sizeof(Word) == 8) {
+    return (removed >> 32) + (removed & 0xffffffff) + (after >> 32) + (after & 0xffffffff) + 0xffff;
+  } else {
+    return std::uint64_t{removed} + after + 0xffff;
+  }
+}
+
+// The checksum after the sum under it changed by `difference` (RFC 1624 equation 3). Equal to one made anew unless all
+// that is summed has become zero. UDP: the caller keeps 0 ("none") as it is and writes 0xffff for a result of 0.
+inline std::uint16_t checksum_adjusted(std::uint16_t checksum, std::uint64_t difference) {
+  return static_cast<std::uint16_t>(~checksum_fold(static_cast<std::uint16_t>(~checksum) + difference));
+}
+
+// The same after `length` bytes (even, at an even distance from the start of what is summed) changed.
 std::uint16_t checksum_update(std::uint16_t checksum, const std::uint8_t* before, const std::uint8_t* after,
                               std::size_t length);
 

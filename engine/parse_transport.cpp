@@ -1,6 +1,7 @@
 // From the IP header to ports: fragments, TCP and its options, UDP, everything else.
 // What Linux conntrack calls invalid is malformed here (nf_conntrack_proto_tcp.c, nf_conntrack_proto_udp.c).
 #include "parse.hpp"
+#include "tcp_options.hpp"
 #include "wire.hpp"
 
 namespace snf {
@@ -8,8 +9,6 @@ namespace {
 
 constexpr std::uint32_t tcp_size = 20, udp_size = 8, max_datagram = 65535;
 constexpr std::uint8_t max_window_scale = 14;  // RFC 7323 section 2.3
-
-enum TcpOption : std::uint8_t { end_of_list = 0, no_operation = 1, segment_size = 2, scale = 3, sack_blocks = 5 };
 
 // Bit i: the flags i (without PSH, ECE and CWR) are a combination that a TCP may send: conntrack's tcp_valid_flags.
 constexpr std::uint64_t valid_flags = [] {
@@ -22,7 +21,7 @@ constexpr std::uint64_t valid_flags = [] {
 // `option` is `length` bytes long, of which the first two are kind and length.
 void read_option(const std::uint8_t* option, unsigned length, PacketRecord& record) {
   const bool opening = record.tcp_flags & syn;
-  if (option[0] == segment_size && length == 4 && opening) record.mss = load16(option + 2);
+  if (option[0] == segment_size && length == segment_size_length && opening) record.mss = load16(option + 2);
   if (option[0] == scale && length == 3 && opening)
     record.window_scale = option[2] < max_window_scale ? option[2] : max_window_scale;
   if (option[0] != sack_blocks || length % 8 != 2) return;
@@ -32,18 +31,9 @@ void read_option(const std::uint8_t* option, unsigned length, PacketRecord& reco
   }
 }
 
-// Stops at the first option that makes no sense, as hosts do.
 void read_options(const std::uint8_t* at, const std::uint8_t* end, PacketRecord& record) {
   if (end - at == 12 && load32(at) == 0x0101080a) return;  // time stamps alone (RFC 7323 appendix A): nearly always
-  while (at < end && *at != end_of_list) {
-    if (*at == no_operation) {
-      ++at;
-      continue;
-    }
-    if (end - at < 2 || at[1] < 2 || at[1] > end - at) return;
-    read_option(at, at[1], record);
-    at += at[1];
-  }
+  for_each_option(at, end, [&](const std::uint8_t* option, unsigned length) { read_option(option, length, record); });
 }
 
 ParseResult parse_udp(const std::uint8_t* frame, const Network& network, PacketRecord& record) {

@@ -6,19 +6,14 @@
 #include <vector>
 
 #include "checksum.hpp"
+#include "craft.hpp"
 #include "frames.hpp"
 #include "wire.hpp"
 
 namespace snf {
 namespace {
 
-// RFC 1071 section 4.1, in wire order.
-std::uint16_t plain_sum(const std::vector<std::uint8_t>& data) {
-  std::uint32_t sum = 0;
-  for (std::size_t i = 0; i < data.size(); ++i) sum += i % 2 == 0 ? data[i] << 8 : data[i];
-  while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<std::uint16_t>(sum);
-}
+using craft::plain_sum;
 
 std::uint16_t fast_sum(const std::vector<std::uint8_t>& data) {
   const auto exact = std::make_unique<std::uint8_t[]>(data.size());  // so that a read behind it is seen

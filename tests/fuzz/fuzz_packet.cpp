@@ -1,12 +1,10 @@
 // Any bytes as a frame: nothing reads outside of it, and what parse promises holds for what it accepts.
 // A wrong IPv4 header checksum is put right and the frame tried again, since no fuzzer guesses checksums.
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 
-#include "checksum.hpp"
 #include "flow.hpp"
+#include "frame_input.hpp"
 #include "packet.hpp"
 #include "reject.hpp"
 
@@ -14,12 +12,6 @@ namespace snf {
 namespace {
 
 const Keys keys(1, 0x5eed);
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "violated: %s\n", what);
-  std::abort();
-}
 
 struct Parse {
   PacketRecord record;
@@ -88,11 +80,7 @@ void check_reject(const Frame& frame, Parse& parsed) {
 
 void check(const Frame& frame) {
   Parse parsed = parse_twice(frame);
-  if (parsed.result.what == Parsed::drop && parsed.result.reason == Drop::bad_checksum) {
-    std::uint8_t* ip = frame.data + parsed.layout.network;
-    std::memset(ip + 10, 0, 2);
-    const auto sum = static_cast<std::uint16_t>(~checksum_fold(checksum_add(0, ip, (ip[0] & 15) * 4u)));
-    std::memcpy(ip + 10, &sum, 2);
+  if (repaired(frame, parsed.result, parsed.layout)) {
     parsed = parse_twice(frame);
     require(parsed.result.what != Parsed::drop || parsed.result.reason != Drop::bad_checksum, "a right checksum");
   }
@@ -107,9 +95,6 @@ void check(const Frame& frame) {
 }  // namespace snf
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const auto block = std::make_unique<std::uint8_t[]>(size);  // exact, so that ASan sees any read behind it
-  if (size != 0) std::memcpy(block.get(), data, size);
-  const auto length = static_cast<std::uint32_t>(size);
-  snf::check({block.get(), length, length, nullptr, snf::Side::inside});
+  snf::check(snf::ExactFrame(data, size).frame);
   return 0;
 }

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the seed corpus of fuzz_packet: one frame a file, with right checksums, one for each branch of the parser.
+"""Writes the seed corpora of fuzz_packet and fuzz_rewrite: one frame a file, with right checksums.
 
-The files are named after what they hold and are kept in the repository; run this again after adding a frame here.
+There is a frame for each branch of the parser; fuzz_rewrite has a tuple and an MSS in front of it. The files are named
+after what they hold and are kept in the repository; run this again after adding a frame here.
 """
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP, GRE, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-CORPUS = Path(__file__).parent / "corpus" / "packet"
+CORPUS = Path(__file__).parent / "corpus"
 
 ETHER = Ether(dst="02:00:00:00:00:02", src="02:00:00:00:00:01")
 IPV4 = IP(src="10.0.0.1", dst="192.0.2.9")
@@ -79,11 +81,19 @@ def frames() -> dict[str, Packet]:
     }
 
 
+def rewriting(frame: bytes) -> bytes:
+    """Input of fuzz_rewrite: 2001:db8::cb00:7105 port 1024 to 2001:db8::5 port 80, MSS 1221, and the frame."""
+    prefix = 0x20010DB8 << 32
+    return struct.pack("<QQQQHH", prefix, 0xCB007105, prefix, 5, 1024, 80) + struct.pack(">H", 1221) + frame
+
+
 def main() -> None:
-    """Write one file for each frame."""
-    CORPUS.mkdir(parents=True, exist_ok=True)
+    """Write one file for each frame and target."""
     for name, packet in frames().items():
-        (CORPUS / name).write_bytes(bytes(ETHER / packet))
+        frame = bytes(ETHER / packet)
+        for target, data in (("packet", frame), ("rewrite", rewriting(frame))):
+            (CORPUS / target).mkdir(parents=True, exist_ok=True)
+            (CORPUS / target / name).write_bytes(data)
 
 
 if __name__ == "__main__":
