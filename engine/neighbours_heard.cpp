@@ -53,7 +53,7 @@ Hearing Neighbours::hear_arp(const Message& message, const Arp& arp, Frame& answ
   if (arp.sender_mac == mac_) return taken;
   if (owns(message.side, arp.sender)) return defend(message, arp.sender, answer);
   if (!arp.request) return hear_reply(message, arp);
-  if (!is_unspecified(arp.sender)) tell(message, arp.sender, &arp.sender_mac, false);
+  tell(message, arp.sender, &arp.sender_mac, false);
   if (!owns(message.side, arp.target)) return other;
   if (!answers_.take(message.now)) return stats_.answers_limited.add(), taken;
   const LinkHeader header{arp.sender_mac, mac_, message.tags};
@@ -92,7 +92,7 @@ Hearing Neighbours::hear_solicitation(const Message& message, const Discovery& a
 Hearing Neighbours::hear_advertisement(const Message& message, const Discovery& told, Frame& answer) {
   if (owns(message.side, told.target)) return defend(message, told.target, answer);
   const Mac* mac = told.has_mac ? &told.mac : nullptr;
-  tell(message, told.target, mac, told.solicited && !message.to_group());
+  tell(message, told.target, mac, told.solicited);
   return message.to_group() ? other : taken;
 }
 

@@ -104,14 +104,13 @@ void Resolver::look_for(std::uint32_t index) {
   move(index, Timer::asking);
 }
 
-// PROBE: the neighbour is asked where it was, or everybody is, while its MAC serves on.
-void Resolver::verify(std::uint32_t index, bool doubted) {
+// PROBE: the neighbour is asked where it was, or everybody is if it is doubted, while its MAC serves on.
+void Resolver::verify(std::uint32_t index) {
   Neighbour& entry = table_[index];
   entry.state = State::probing;
   entry.reachable_until = 0;
   entry.tries = 0;
-  entry.doubted = doubted;
-  entry.rival_known = false;
+  entry.doubted = entry.rival_known = false;
   move(index, Timer::asking);
 }
 
@@ -147,7 +146,7 @@ Resolution Resolver::resolve(Side side, const Address& address, std::uint64_t no
   if (index == none) return {What::failed};
   Neighbour& entry = table_[index];
   entry.recent = true;
-  if (entry.state == State::known && now >= entry.reachable_until) verify(index, false);
+  if (entry.state == State::known && now >= entry.reachable_until) verify(index);
   if (entry.state == State::known || entry.state == State::probing) return {What::resolved, entry.mac};
   if (entry.state == State::failed && now < entry.due) return {What::failed};
   if (entry.state == State::failed) look_for(index);
@@ -183,7 +182,7 @@ void Resolver::told_another(std::uint32_t index, const Mac& mac, bool solicited,
     entry.rival = mac;
     entry.rival_known = true;
   }
-  if (entry.state == State::known && now >= entry.due) verify(index, true);
+  if (entry.state == State::known && now >= entry.due) verify(index);
   if (entry.state == State::probing) entry.doubted = true;
 }
 

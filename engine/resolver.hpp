@@ -99,7 +99,7 @@ class Resolver {
   void evict(std::uint32_t index);
   void move(std::uint32_t index, NeighbourTimer timer);
   void look_for(std::uint32_t index);
-  void verify(std::uint32_t index, bool doubted);
+  void verify(std::uint32_t index);
   void learn(std::uint32_t index, const Mac& mac, bool confirmed, std::uint64_t now);
   void fail(std::uint32_t index, std::uint64_t now);
   void told_another(std::uint32_t index, const Mac& mac, bool solicited, std::uint64_t now);

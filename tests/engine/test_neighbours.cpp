@@ -228,7 +228,7 @@ TEST_CASE("neighbours: an answer that does not fit, or for which there is no fra
   CHECK(station.hear(nd_question) == What::answered);
   Sample sample(arp_question);
   REQUIRE(sample.parse(Side::outside).what == Parsed::pass);
-  Frame nothing;
+  Frame nothing{nullptr, 0, 2048, nullptr, Side::inside};
   CHECK(station.neighbours.hear(sample.frame, sample.record, sample.layout, 1, nothing).what == What::taken);
 }
 

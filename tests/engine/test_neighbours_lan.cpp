@@ -154,7 +154,11 @@ TEST_CASE("neighbours on a link: nowhere to go") {
   CHECK(station.resolve(host4(15)).what == Found::pending);
   NeighbourOptions options = neighbour_options();
   options.sides[1].gateway4 = host4(1);
-  CHECK(Station(options).resolve(ipv4_address(0xe0000001)).what == Found::unroutable);
+  options.sides[1].gateway6 = host6(1);
+  Station with_gateways(options);
+  for (const Address& address : {nowhere[2], nowhere[3], nowhere[4], nowhere[5]}) {
+    CHECK(with_gateways.resolve(address).what == Found::unroutable);
+  }
 }
 
 TEST_CASE("neighbours on a link: two instances find and keep hosts, each answered as if it were one") {
@@ -241,6 +245,18 @@ TEST_CASE("neighbours on a link: answers that are broadcast count, and pass on t
   CHECK(station.hear(answer) == What::other);
   CHECK(reaches(station, host4(7), mac_of(7)));
   CHECK(!station.ask());  // it is confirmed, as the answer named the asker
+}
+
+TEST_CASE("neighbours on a link: what is told unasked serves until it is confirmed, so the question follows at once") {
+  Station station;
+  station.resolve(host4(7));
+  station.resolve(host6(7));
+  CHECK(station.hear(reply4(7, mac_of(7), true)) == What::other);
+  CHECK(station.hear(reply6(7, mac_of(7), 0x20)) == What::taken);
+  CHECK(reaches(station, host4(7), mac_of(7)));
+  CHECK(reaches(station, host6(7), mac_of(7)));
+  CHECK(station.ask());
+  CHECK(station.ask());
 }
 
 TEST_CASE("neighbours on a link: questions of hosts tell where they are to who looks for them, and to nobody else") {

@@ -173,6 +173,11 @@ TEST_CASE("resolver: no message replaces a MAC that still answers") {
     CHECK(bench.resolves_to(a, first));
     CHECK(bench.stats.moves.get() == 0);
     CHECK(bench.stats.doubts.get() == 2);
+    bench.now += 50'000;  // and nothing of the other one is left when it is asked again
+    bench.resolve(a);
+    bench.ask_in_vain(1);
+    bench.ask();
+    CHECK(bench.resolves_to(a, first));
   }
 }
 
@@ -294,9 +299,10 @@ TEST_CASE("resolver: in a full table those go that were not used") {
   Bench bench(limits);
   for (std::uint64_t i = 0; i < 32; ++i) bench.find({1, i}, first);
   bench.find({2, 0}, first);  // all had been used: the hand went round once, and the first one went
-  for (std::uint64_t i = 16; i < 32; ++i) CHECK(bench.reachable({1, i}));
+  CHECK(!bench.reachable({1, 0}));
+  for (std::uint64_t i = 1; i < 16; ++i) CHECK(bench.reachable({1, i}));
   for (std::uint64_t i = 1; i < 16; ++i) bench.find({2, i}, first);
-  for (std::uint64_t i = 16; i < 32; ++i) CHECK(bench.reachable({1, i}));
+  for (std::uint64_t i = 1; i < 16; ++i) CHECK(bench.reachable({1, i}));
   CHECK(bench.resolver.size() == 32);
 }
 
@@ -316,6 +322,32 @@ TEST_CASE("resolver: pinned neighbours are asked for at once and never pushed ou
   }
   CHECK(bench.resolves_to(a, first));
   CHECK(bench.resolves_to(b, second));
+}
+
+TEST_CASE("resolver: a pinned neighbour that has failed is looked for again, and still not pushed out") {
+  NeighbourLimits limits;
+  limits.entries = 8, limits.unresolved = 2;
+  Bench bench(limits);
+  bench.resolver.pin(Side::inside, a);
+  bench.ask_in_vain(3);
+  CHECK(bench.ask() == 0);
+  bench.now += 2'000;
+  CHECK(bench.what(a) == What::pending);
+  for (std::uint64_t i = 0; i < 20; ++i) bench.resolve({2, i});
+  bench.told(a, first);
+  CHECK(bench.resolves_to(a, first));
+}
+
+TEST_CASE("resolver: the sides have different neighbours") {
+  NeighbourLimits limits;
+  limits.entries = 4;
+  Bench bench(limits);
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    bench.find({1, i}, first);
+    REQUIRE(bench.resolver.resolve(Side::outside, {1, i}, bench.now).what == What::pending);
+    bench.resolver.told(Side::outside, {1, i}, &second, true, bench.now);
+    REQUIRE(bench.resolves_to({1, i}, first));
+  }
 }
 
 TEST_CASE("resolver: where all is pinned there is no room") {
