@@ -176,6 +176,7 @@ TEST_CASE("resolver: no message replaces a MAC that still answers") {
     bench.now += 50'000;  // and nothing of the other one is left when it is asked again
     bench.resolve(a);
     bench.ask_in_vain(1);
+    CHECK(bench.unicast);
     bench.ask();
     CHECK(bench.resolves_to(a, first));
   }
