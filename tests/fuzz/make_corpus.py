@@ -88,9 +88,9 @@ RESOLVE4, RESOLVE6, ASK, PAUSE, TAKE_BACK = range(3, 8)
 
 
 def heard(packet: Packet) -> bytes:
-    """A step of a play: the frame is heard outside, and its checksum is right."""
+    """A step of a play: the frame is heard outside, and its checksum is put right, however it was mutated."""
     frame = bytes(packet)
-    return bytes((2, 0, len(frame))) + frame
+    return bytes((1, 0, len(frame))) + frame
 
 
 def after(step: int, argument: int = 0) -> bytes:
@@ -117,6 +117,7 @@ def plays() -> dict[str, bytes]:
         "arp_claim": heard(to_all / ARP(hwsrc=HOST, psrc=own, pdst=own)) * 2,
         "arp_tagged": heard(to_all / Dot1Q(vlan=7) / ARP(hwsrc=HOST, psrc="0.0.0.0", pdst=own)),
         "nd_question": heard(question6),
+        "nd_cut_option": heard(solicitation / ICMPv6ND_NS(tgt=own6) / Raw(bytes((1, 1, 2, 0)))),
         "nd_probe": heard(probe6 / ICMPv6ND_NS(tgt=own6)),
         "resolved": resolved,
         "resolved6": after(RESOLVE6, 7) + after(ASK) * 2 + heard(reply6) + after(RESOLVE6, 7) + after(TAKE_BACK),
