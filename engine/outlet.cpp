@@ -12,7 +12,13 @@ constexpr std::uint32_t answers_per_second = 10'000;  // of one pipe
 }
 
 Outlet::Outlet(Port& port, PacketPool& pool, Stats& stats, std::size_t events, std::size_t captured)
-    : port_(port), pool_(pool), stats_(stats), captured_(captured), events_(events), dropped_(captured) {}
+    : port_(port),
+      pool_(pool),
+      stats_(stats),
+      captured_(captured),
+      answers_(answers_per_second),
+      events_(events),
+      dropped_(captured) {}
 
 // Packets of one burst were received at the same time, so most of them fall into one bucket: count runs.
 void Outlet::measure(const Buffer& buffer) {
@@ -72,19 +78,9 @@ void Outlet::drop_all(PacketQueue& queue, Drop reason) {
   while (!queue.empty()) drop(queue.pop(pool_), reason);
 }
 
-// RFC 1812 4.3.2.8, RFC 4443 2.4(f): answers are limited in rate. By the packets' clock.
-bool Outlet::may_answer(std::uint64_t now_ms) {
-  if (now_ms >= answers_from_ms_ + 1000) {
-    answers_from_ms_ = now_ms;
-    answers_left_ = answers_per_second;
-  }
-  if (answers_left_ == 0) return false;
-  --answers_left_;
-  return true;
-}
-
+// RFC 1812 4.3.2.8, RFC 4443 2.4(f): answers are limited in rate.
 void Outlet::answer(const Packet& packet) {
-  if (!may_answer(packet.header.now)) return stats_.answers_limited.add();
+  if (!answers_.take(packet.header.now)) return stats_.answers_limited.add();
   Frame frame = port_.allocate();
   if (frame.data == nullptr) return;
   frame.side = packet.frame.side;

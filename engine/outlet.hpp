@@ -11,6 +11,7 @@
 #include "function.hpp"
 #include "packets.hpp"
 #include "port.hpp"
+#include "rate_limit.hpp"
 #include "stats.hpp"
 
 namespace snf {
@@ -81,15 +82,14 @@ class Outlet {
   void measure(const Buffer& buffer);
   void carry_out(const Packet& packet);
   void answer(const Packet& packet);
-  bool may_answer(std::uint64_t now_ms);
 
   Port& port_;
   PacketPool& pool_;
   Stats& stats_;
   std::size_t captured_;
   std::array<Buffer, 2> buffers_;
-  std::uint64_t now_ns_ = 0, answers_from_ms_ = 0;
-  std::uint32_t answers_left_ = 0;
+  std::uint64_t now_ns_ = 0;
+  RateLimit answers_;  // by the packets' clock
   Handover<Event> events_;
   Handover<DroppedFrame> dropped_;
 };

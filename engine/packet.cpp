@@ -11,15 +11,6 @@
 namespace snf {
 namespace {
 
-enum EtherType : std::uint16_t {
-  ipv4 = 0x0800,
-  arp = 0x0806,
-  vlan = 0x8100,
-  ipv6 = 0x86dd,
-  qinq = 0x88a8,
-  old_qinq = 0x9100
-};
-
 // What a record holds before anything is known. Copied as bytes, so that padding is written too.
 constexpr PacketRecord blank = [] {
   PacketRecord record{};
@@ -28,9 +19,10 @@ constexpr PacketRecord blank = [] {
 }();
 
 constexpr unsigned max_tags = 3;
+constexpr std::uint16_t old_qinq = 0x9100;
 constexpr std::uint32_t arp_size = 28;  // RFC 826, Ethernet and IPv4
 
-bool is_tag(std::uint16_t type) { return type == vlan || type == qinq || type == old_qinq; }
+bool is_tag(std::uint16_t type) { return type == ethertype::vlan || type == ethertype::qinq || type == old_qinq; }
 
 // Offset behind the Ethernet header and its tags, 0 if the frame ends before; `type` is what stands there.
 std::uint32_t skip_ethernet(const Frame& frame, PacketRecord& record, std::uint16_t& type) {
@@ -48,9 +40,10 @@ std::uint32_t skip_ethernet(const Frame& frame, PacketRecord& record, std::uint1
 ParseResult parse_ip(const Frame& frame, std::uint16_t type, PacketRecord& record, Layout& layout) {
   const Span span{frame.data, layout.network, frame.length, false};
   Network network{};
-  const ParseResult result = type == ipv4 ? parse_ipv4(span, record, network) : parse_ipv6(span, record, network);
+  const ParseResult result =
+      type == ethertype::ipv4 ? parse_ipv4(span, record, network) : parse_ipv6(span, record, network);
   if (result.what != Parsed::flow) return result;
-  record.ttl = frame.data[span.start + (type == ipv4 ? 8 : 7)];
+  record.ttl = frame.data[span.start + (type == ethertype::ipv4 ? 8 : 7)];
   layout.end = network.end;
   return parse_payload(frame.data, network, record, layout);
 }
@@ -88,8 +81,8 @@ ParseResult parse(const Frame& frame, PacketRecord& record, Layout& layout) {
   const std::uint32_t network = skip_ethernet(frame, record, type);
   if (network == 0) return refused(Drop::truncated);
   layout.network = static_cast<std::uint16_t>(network);
-  if (type == ipv4 || type == ipv6) return parse_ip(frame, type, record, layout);
-  if (type != arp) return refused(Drop::not_ip);
+  if (type == ethertype::ipv4 || type == ethertype::ipv6) return parse_ip(frame, type, record, layout);
+  if (type != ethertype::arp) return refused(Drop::not_ip);
   return frame.length - network < arp_size ? refused(Drop::truncated) : passed;
 }
 

@@ -42,6 +42,11 @@ namespace protocol {
 inline constexpr std::uint8_t icmp = 1, tcp = 6, udp = 17, icmpv6 = 58;
 }
 
+// IANA "IEEE 802 Numbers".
+namespace ethertype {
+inline constexpr std::uint16_t ipv4 = 0x0800, arp = 0x0806, vlan = 0x8100, ipv6 = 0x86dd, qinq = 0x88a8;
+}
+
 // ::ffff:0:0/96, the high part of the low half of an IPv4-mapped address (RFC 4291 section 2.5.5.2).
 inline constexpr std::uint64_t mapped_prefix = 0xffff;
 

@@ -25,10 +25,19 @@ def parse_network(text: object) -> Network:
         raise ValueError(f"{text!r} is no network; write one such as '10.0.0.0/8' or 'fd00::/8'") from error
 
 
+def listed(value: object) -> tuple[object, ...]:
+    """A single item stands for a list of one."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
 NetworkField = Annotated[Network, BeforeValidator(parse_network)]
 
 
+def mapped_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
+    """Address as 128 bits, IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2)."""
+    return int(address) | 0xFFFF << 32 if address.version == 4 else int(address)
+
+
 def mapped(network: Network) -> tuple[int, int]:
-    """Address as 128 bits (IPv4 as ::ffff:a.b.c.d, RFC 4291 §2.5.5.2), and prefix length of 128."""
-    address = int(network.network_address)
-    return (address | 0xFFFF << 32, network.prefixlen + 96) if network.version == 4 else (address, network.prefixlen)
+    """`mapped_address` of the network, and prefix length of 128."""
+    return mapped_address(network.network_address), network.prefixlen + (96 if network.version == 4 else 0)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the seed corpora of fuzz_packet and fuzz_rewrite: one frame a file, with right checksums.
+"""Writes the seed corpora of fuzz_packet and fuzz_rewrite (one frame a file, with right checksums, one for each branch of
+the parser; fuzz_rewrite has a tuple and an MSS in front of it) and of fuzz_neighbours (one play a file: frames heard,
+look-ups and pauses, as its head explains).
 
-There is a frame for each branch of the parser; fuzz_rewrite has a tuple and an MSS in front of it. The files are named
-after what they hold and are kept in the repository; run this again after adding a frame here.
+The files are named after what they hold and are kept in the repository; run this again after adding a frame here.
 """
 
 import struct
@@ -12,7 +13,10 @@ from pathlib import Path
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, IPOption_Router_Alert, UDPerror
 from scapy.layers.inet6 import (
     ICMPv6EchoRequest,
+    ICMPv6ND_NA,
     ICMPv6ND_NS,
+    ICMPv6NDOptDstLLAddr,
+    ICMPv6NDOptSrcLLAddr,
     ICMPv6PacketTooBig,
     IPv6,
     IPv6ExtHdrDestOpt,
@@ -87,13 +91,59 @@ def rewriting(frame: bytes) -> bytes:
     return struct.pack("<QQQQHH", prefix, 0xCB007105, prefix, 5, 1024, 80) + struct.pack(">H", 1221) + frame
 
 
+DEPLOYMENT, HOST = "02:53:4e:46:12:34", "02:00:00:00:00:07"
+RESOLVE4, RESOLVE6, ASK, PAUSE, TAKE_BACK = range(3, 8)
+
+
+def heard(packet: Packet) -> bytes:
+    """A step of a play: the frame is heard outside, and its checksum is put right, however it was mutated."""
+    frame = bytes(packet)
+    return bytes((1, 0, len(frame))) + frame
+
+
+def after(step: int, argument: int = 0) -> bytes:
+    """A step without a frame: a look-up of the address that ends so, or a pause of so many tenths of a second."""
+    return bytes((step, argument))
+
+
+def plays() -> dict[str, bytes]:
+    """Every seed of fuzz_neighbours by its file name."""
+    own, own6, host, host6 = "192.0.2.20", "2001:db8::105", "192.0.2.7", "2001:db8::7"
+    to_all, to_us = Ether(src=HOST, dst="ff:ff:ff:ff:ff:ff"), Ether(src=HOST, dst=DEPLOYMENT)
+    question = to_all / ARP(hwsrc=HOST, psrc=host, pdst=own)
+    reply = to_us / ARP(op=2, hwsrc=HOST, psrc=host, hwdst=DEPLOYMENT, pdst="192.0.2.16")
+    moved = to_all / ARP(op=2, hwsrc="02:00:00:00:00:09", psrc=host, pdst=host)
+    solicitation = Ether(src=HOST, dst="33:33:ff:00:01:05") / IPv6(src=host6, dst="ff02::1:ff00:105", hlim=255)
+    question6 = solicitation / ICMPv6ND_NS(tgt=own6) / ICMPv6NDOptSrcLLAddr(lladdr=HOST)
+    probe6 = Ether(src=HOST, dst="33:33:ff:00:01:05") / IPv6(src="::", dst="ff02::1:ff00:105", hlim=255)
+    answer6 = to_us / IPv6(src=host6, dst="fe80::53:4eff:fe46:1234", hlim=255)
+    reply6 = answer6 / ICMPv6ND_NA(tgt=host6, R=0, S=1, O=1) / ICMPv6NDOptDstLLAddr(lladdr=HOST)
+    resolved = after(RESOLVE4, 7) + after(ASK) + heard(reply) + after(RESOLVE4, 7) + after(TAKE_BACK)
+    stale = resolved + after(PAUSE, 255) * 2 + after(RESOLVE4, 7) + after(ASK) + after(PAUSE, 10) * 6
+    return {
+        "arp_question": heard(question),
+        "arp_claim": heard(to_all / ARP(hwsrc=HOST, psrc=own, pdst=own)) * 2,
+        "arp_tagged": heard(to_all / Dot1Q(vlan=7) / ARP(hwsrc=HOST, psrc="0.0.0.0", pdst=own)),
+        "nd_question": heard(question6),
+        "nd_cut_option": heard(solicitation / ICMPv6ND_NS(tgt=own6) / Raw(bytes((1, 1, 2, 0)))),
+        "nd_probe": heard(probe6 / ICMPv6ND_NS(tgt=own6)),
+        "resolved": resolved,
+        "resolved6": after(RESOLVE6, 7) + after(ASK) * 2 + heard(reply6) + after(RESOLVE6, 7) + after(TAKE_BACK),
+        "stale": stale,
+        "moved": resolved + after(PAUSE, 20) + heard(moved) + after(ASK) + after(PAUSE, 10) + after(RESOLVE4, 7),
+        "scan": b"".join(after(RESOLVE4, last) + after(RESOLVE6, last) for last in range(32, 64)) + after(ASK) * 9,
+    }
+
+
 def main() -> None:
-    """Write one file for each frame and target."""
-    for name, packet in frames().items():
-        frame = bytes(ETHER / packet)
-        for target, data in (("packet", frame), ("rewrite", rewriting(frame))):
-            (CORPUS / target).mkdir(parents=True, exist_ok=True)
-            (CORPUS / target / name).write_bytes(data)
+    """Write one file for each frame and each play."""
+    packets = {name: bytes(ETHER / packet) for name, packet in frames().items()}
+    rewritten = {name: rewriting(frame) for name, frame in packets.items()}
+    seeds = {"packet": packets, "rewrite": rewritten, "neighbours": plays()}
+    for target, files in seeds.items():
+        (CORPUS / target).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (CORPUS / target / name).write_bytes(content)
 
 
 if __name__ == "__main__":

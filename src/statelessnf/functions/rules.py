@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from statelessnf.functions.queries import REQUESTS
-from statelessnf.networks import Network, NetworkField, mapped
+from statelessnf.networks import Network, NetworkField, listed, mapped
 from statelessnf.packet import ICMP, ICMPV6, INBOUND, MAX_COUNTERS, OUTBOUND, SCTP, TCP, UDP
 
 DENY, ALLOW, REJECT = range(3)
@@ -60,11 +60,6 @@ ROW = np.dtype(
 )
 
 
-def _listed(value: Any) -> Any:
-    """A single item stands for a list of one."""
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
 def _ports(value: object) -> Range:
     if isinstance(value, tuple) and len(value) == 2:
         return value
@@ -88,8 +83,8 @@ def _protocol(value: object) -> int:
     raise ValueError(f"{value!r} is no protocol; write its number (0 to 255), or one of {', '.join(_PROTOCOLS)}")
 
 
-Networks = Annotated[tuple[NetworkField, ...], BeforeValidator(_listed)]
-Ports = Annotated[tuple[Annotated[Range, BeforeValidator(_ports)], ...], BeforeValidator(_listed)]
+Networks = Annotated[tuple[NetworkField, ...], BeforeValidator(listed)]
+Ports = Annotated[tuple[Annotated[Range, BeforeValidator(_ports)], ...], BeforeValidator(listed)]
 
 
 class Rule(BaseModel):
@@ -105,7 +100,7 @@ class Rule(BaseModel):
     protocol: Annotated[int, BeforeValidator(_protocol)] = ANY_PROTOCOL
     source_ports: Ports = ()
     destination_ports: Ports = ()
-    icmp_types: Annotated[tuple[int | str, ...], BeforeValidator(_listed)] = Field(default=())
+    icmp_types: Annotated[tuple[int | str, ...], BeforeValidator(listed)] = Field(default=())
 
     @model_validator(mode="after")
     def _consistent(self) -> "Rule":
