@@ -22,6 +22,7 @@ DATA = Path(os.environ.get("SNF_DATA", ROOT.parent / "shared" / "data"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--timers", type=int, default=20_000, help="how many, where claimers of timers are killed")
     parser.addoption("--require-root", action="store_true", help="a skipped test that is marked `root` is a failure")
 
 

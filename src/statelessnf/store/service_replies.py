@@ -38,8 +38,8 @@ def read_created(reply: Reply, flow: NewFlow) -> Created:
     match reply:
         case [1 | 2 as outcome]:
             return Created(Creation(outcome))
-        case [0, *values] if len(values) == 2:
-            return Created(Creation.taken, tuple(read_value(value) for value in values[: len(flow.keys)]))
+        case [0, *values] if len(values) == len(flow.keys):
+            return Created(Creation.taken, tuple(read_value(value) for value in values))
     raise unexpected(reply)
 
 

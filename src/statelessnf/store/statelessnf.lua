@@ -1,7 +1,8 @@
 #!lua name=statelessnf
--- The store services of StatelessNF: timers, and flows whose life a timer ends, with a counter (protocol.md of the
--- design, rules 5 and 10). A function runs alone and its effects reach replicas together, but it does not roll back: so
--- everything that can fail (arguments, types of keys) is read and checked before the first write.
+-- The store services of StatelessNF: timers, and flows whose life a timer ends, with a counter.
+-- A function runs alone and its effects reach replicas together, but it does not roll back: so arguments and what is
+-- stored are checked before the first write, and what could still fail (a key of another type, which only a stranger can
+-- have put there) comes in an order that leaves a record to its backstop and no counter wrong.
 --
 -- All keys of a call share one hash tag. For each virtual shard and service:
 --   timers    sorted set: id -> when it fires next, ms of the store's clock; of a claimed one the end of its lease
@@ -67,14 +68,8 @@ local function adjust(counters, name, by)
   if name ~= '' and server.call('HINCRBY', counters, name, by) == 0 then server.call('HDEL', counters, name) end
 end
 
-local function arm(keys, id, due, entry)
-  server.call('ZADD', keys[1], due, id)
-  server.call('HSET', keys[2], id, entry)
-end
-
--- The entry of `id` or nil; fails if one of the keys is of another type.
+-- The entry of `id`, nil if there is none of ours.
 local function entry_of(keys, id)
-  server.call('ZCARD', keys[1])
   local entry = server.call('HGET', keys[2], id)
   return entry and tail(entry) and entry or nil
 end
@@ -86,7 +81,8 @@ local function timer_set(keys, id, due_text, old, token)
   local standing = entry and entry:sub(1, 8) or ''
   if standing == token then return 1 end
   if standing ~= old then return 0 end
-  arm(keys, id, due, token .. (entry and entry:sub(9) or ''))
+  server.call('ZADD', keys[1], due, id)
+  server.call('HSET', keys[2], id, token .. (entry and entry:sub(9) or ''))
   return 1
 end
 
@@ -125,9 +121,16 @@ local function timer_claim(keys, args)
   return claimed
 end
 
--- The value of the record, and of its partner if it has one; false where there is none.
-local function values(key, partner)
-  return server.call('GET', key), partner and server.call('GET', partner)
+-- Sets the record, and its partner if it has one; `condition` is NX or XX. 1 or 0.
+local function set(key, partner, value, condition, expire_at)
+  if partner then return server.call('MSETEX', 2, key, value, partner, value, condition, 'PXAT', expire_at) end
+  return server.call('MSETEX', 1, key, value, condition, 'PXAT', expire_at)
+end
+
+-- What an earlier flow, whose record has vanished, left under the same id.
+local function settle(keys, id)
+  local entry = entry_of(keys, id)
+  if entry then adjust(keys[3], counter_of(tail(entry)), -1) end
 end
 
 local function create(keys, args)
@@ -135,23 +138,26 @@ local function create(keys, args)
   local due, key, partner = deadline(value), keys[4], keys[5]
   if not due or not expire_at or expire_at < due then return refuse('no record, or it would vanish before its deadline') end
   if #token ~= 8 or #counter > 255 then return refuse('no token, or a counter of more than 255 bytes') end
-  local one, other = values(key, partner)
-  if one or other then return { 0, one, other or false } end
-  local before = entry_of(keys, key)
-  if before then adjust(keys[3], counter_of(tail(before)), -1) end
+  if set(key, partner, value, 'NX', expire_at) == 0 then
+    return { 0, server.call('GET', key), partner and server.call('GET', partner) }
+  end
+  local entry = token .. string.char(#counter) .. counter .. (partner or '')
+  server.call('ZADD', keys[1], due, key)
+  local anew = server.call('HSETNX', keys[2], key, entry) == 0
+  if anew then
+    settle(keys, key)
+    server.call('HSET', keys[2], key, entry)
+  end
   adjust(keys[3], counter, 1)
-  arm(keys, key, due, token .. string.char(#counter) .. counter .. (partner or ''))
-  server.call('SET', key, value, 'PXAT', expire_at)
-  if partner then server.call('SET', partner, value, 'PXAT', expire_at) end
-  return { before and 2 or 1 }
+  return { anew and 2 or 1 }
 end
 
 local function finish(keys, counter, value, other)
-  adjust(keys[3], counter, -1)
   server.call('ZREM', keys[1], keys[4])
   server.call('HDEL', keys[2], keys[4])
+  adjust(keys[3], counter, -1)
   if value then server.call('DEL', keys[4]) end
-  if value and other == value then server.call('DEL', keys[5]) end -- else somebody else's by now
+  if value and other == value then server.call('DEL', keys[5]) end -- of another value, it is somebody else's by now
   return { 1 }
 end
 
@@ -161,7 +167,7 @@ local function expire(keys, args)
   if not entry or #entry == 8 or (token ~= '' and token ~= entry:sub(1, 8)) then return { 0 } end
   local rest = tail(entry)
   if partner_of(rest) ~= (keys[5] or '') then return { 0 } end
-  local value, other = values(keys[4], keys[5])
+  local value, other = unpack(server.call('MGET', unpack(keys, 4)))
   local due = value and deadline(value)
   if value and not due then return refuse('a record of another schema') end
   if due and due > now() then
@@ -175,11 +181,10 @@ end
 local function pair_set(keys, args)
   local old, new, expire_at = args[1] or '', args[2] or '', whole(args[3], 1, LATEST)
   if old == '' or new == '' or not expire_at then return refuse('no old value, no new value or no time of expiry') end
-  local one, other = values(keys[1], keys[2])
+  local one, other = unpack(server.call('MGET', keys[1], keys[2]))
   if one ~= old or other ~= old then return { 0, one, other } end
-  server.call('SET', keys[1], new, 'PXAT', expire_at)
-  server.call('SET', keys[2], new, 'PXAT', expire_at)
-  return { 1, values(keys[1], keys[2]) }
+  set(keys[1], keys[2], new, 'XX', expire_at)
+  return { 1, unpack(server.call('MGET', keys[1], keys[2])) }
 end
 
 local function version()
