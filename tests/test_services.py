@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service_worlds import DEPLOYMENT, SPAN, World, key, valkey_world
+from service_worlds import DEPLOYMENT, SPAN, World, flow, key, timer, valkey_world
 from statelessnf.store.client import StoreClient
 from statelessnf.store.service_requests import (
     Ending,
@@ -18,10 +18,9 @@ from statelessnf.store.service_requests import (
 from statelessnf.store.url import unix_url
 from statelessnf.store.valkey_services import ValkeyServices
 
-A, B, C = b"\x00\r\n tok1", b"$-1\r\n\xff\xfe\xff", b"*0\r\n\x00\x01\x02\x03"
+A = b"\x00\r\n tok1"
 LEASE = SPAN // 2
 PAIR = (key(7), key(8, 7))
-LOAD = b"server\r\n\x00\xff 10.0.0.1"
 
 
 def test_empty_requests(world: World) -> None:
