@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,7 @@ DATA = Path(os.environ.get("SNF_DATA", ROOT.parent / "shared" / "data"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--timers", type=int, default=20_000, help="how many, where claimers of timers are killed")
+    parser.addoption("--timers", type=int, default=10_000, help="how many, where claimers of timers are killed")
     parser.addoption("--require-root", action="store_true", help="a skipped test that is marked `root` is a failure")
 
 
@@ -55,6 +55,14 @@ def data_file(name: str) -> Path:
 def enterprise_trace() -> Path:
     """The enterprise trace: a classic pcap, compressed with zstd."""
     return data_file("traces/enterprise.pcap.zst")
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    """Whether the condition comes to hold within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return condition()
 
 
 def wait_until_ready(server: subprocess.Popen[bytes], socket: Path, seconds: float = 10) -> None:

