@@ -266,16 +266,16 @@ def test_entries_of_strangers_do_not_stop_a_shard(valkey_server: Path) -> None:
         assert world.left() == 0
 
 
-def test_record_of_another_schema_stays(valkey_server: Path) -> None:
+@pytest.mark.parametrize("foreign", [b"\x02" + VALUE[1:], VALUE[:9] + b"\xff" * 8, VALUE[:-1], b""])
+def test_record_of_another_schema_stays(valkey_server: Path, foreign: bytes) -> None:
     with valkey_world(valkey_server) as world:
-        wanted = flow(world, (FLOW,), 1, world.now() - 1, A, b"load")
-        world.services.create([wanted])
-        newer = b"\x02" + wanted.value[1:]
-        world.raw.set(FLOW, newer)
+        world.services.create([flow(world, (FLOW,), 1, world.now() - 1, A, b"load")])
+        world.raw.set(FLOW, foreign)
         with pytest.raises(StoreReplyError, match="another schema"):
-            world.services.expire([Ending((FLOW,), A, newer)])
+            world.services.expire([Ending((FLOW,), A, foreign)])
         assert world.services.counts() == {b"load": 1}
-        assert world.raw.get(FLOW) == newer
+        assert world.raw.get(FLOW) == foreign
+        assert len(world.services.claim(10, SPAN)) == 1
 
 
 @pytest.mark.parametrize("kind", range(3))
