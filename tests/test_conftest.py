@@ -26,7 +26,7 @@ def test_plain():
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text())
-    pytester.makeini("[pytest]\nmarkers = root: needs root")
+    pytester.makeini(f"[pytest]\nmarkers = root: needs root\npythonpath = {Path(__file__).parent}")
     pytester.makepyfile(SKIPPED_ROOT_TEST)
     return pytester
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -17,7 +17,7 @@ from threading import Barrier
 import pytest
 import valkey
 
-from conftest import running_valkey
+from conftest import eventually, running_valkey
 from statelessnf.errors import ConfigError, StoreRefused, StoreUnavailable
 from statelessnf.store import embedded
 from statelessnf.store.embedded import EmbeddedStore, attach, default_run_directory, embedded_store
@@ -63,13 +63,6 @@ def ask(path: Path, *words: str | int) -> object:
 def server_pid(path: Path) -> int:
     with valkey.Valkey(unix_socket_path=str(path)) as client:
         return int(client.info("server")["process_id"])
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return condition()
 
 
 def gone(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""The control plane's own client: one command, one reply, over a blocking connection with a time limit.
+"""The control plane's own client: one command, one reply, or many at a time, blocking, with a time limit.
 
 The `valkey` package would do as well, but importing it takes longer than starting the store (it brings asyncio, TLS and
 every command's wrapper), and an instance has half a second from its start to its first packet. RESP2 is all that is
@@ -8,6 +8,7 @@ needed here. After any failure the connection is given up; the next call makes a
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from statelessnf.errors import StoreError, StoreRefused, StoreReplyError, StoreUnavailable
@@ -43,10 +44,21 @@ class StoreClient:
 
     def call(self, *words: Word) -> Reply:
         """The reply to one command. Raises StoreUnavailable, StoreRefused, StoreReplyError."""
+        [outcome] = self.batch([words])
+        if isinstance(outcome, StoreError):
+            self.close()
+            raise outcome
+        return outcome
+
+    def batch(self, commands: Sequence[Sequence[Word]]) -> list[Reply | StoreError]:
+        """The replies to `commands`, which are sent together; one that the store refused has its error there.
+
+        Raises as `call` where the connection fails: then any of them may have been done.
+        """
         try:
             if self._socket is None:
                 self._connect()
-            return self._exchange(words)
+            return self._exchange(commands)
         except OSError as error:
             self.close()
             raise self._unreachable(error.strerror or str(error)) from None
@@ -83,24 +95,35 @@ class StoreClient:
             self._socket = socket.create_connection((self._url.host, self._url.port), PATIENCE)
         self._replies = self._socket.makefile("rb")
         if self._url.password:
-            self._exchange(("AUTH", self._url.user or "default", self._url.password))
+            self._introduce("AUTH", self._url.user or "default", self._url.password)
         if self._url.database:
-            self._exchange(("SELECT", self._url.database))
+            self._introduce("SELECT", self._url.database)
 
-    def _exchange(self, words: tuple[Word, ...]) -> Reply:
-        assert self._socket is not None  # `call` has connected
-        parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        request = b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)])
-        self._socket.sendall(request)
-        return self._reply()
+    def _introduce(self, *words: Word) -> None:
+        for outcome in self._exchange([words]):
+            if isinstance(outcome, StoreError):
+                raise outcome
+
+    def _exchange(self, commands: Sequence[Sequence[Word]]) -> list[Reply | StoreError]:
+        assert self._socket is not None  # `batch` has connected
+        self._socket.sendall(b"".join(map(_encoded, commands)))
+        return [self._outcome() for _ in commands]
+
+    def _outcome(self) -> Reply | StoreError:
+        line = self._read_line()
+        return refusal(line[1:].decode(errors="replace"), self._url) if line[:1] == b"-" else self._value(line)
 
     def _reply(self) -> Reply:
-        line = self._read_line()
+        """A reply within another one: an error there (as in EXEC's) is raised."""
+        outcome = self._outcome()
+        if isinstance(outcome, StoreError):
+            raise outcome
+        return outcome
+
+    def _value(self, line: bytes) -> Reply:
         kind, rest = line[:1], line[1:]
         if kind == b"+":
             return rest
-        if kind == b"-":
-            raise refusal(rest.decode(errors="replace"), self._url)
         if kind not in (b":", b"$", b"*") or not rest.removeprefix(b"-").isdigit():
             raise self._no_valkey(repr(line[:40]))
         number = int(rest)
@@ -133,6 +156,15 @@ class StoreClient:
         return StoreReplyError(f"the store answered: {what}", self._url.shown(), do)
 
 
+class FunctionMissing(StoreReplyError):  # noqa: N818 - the name states the fact
+    """FCALL of a function that no library in the store has."""
+
+
+def _encoded(words: Sequence[Word]) -> bytes:
+    parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+    return b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)])
+
+
 def refusal(text: str, url: StoreUrl) -> StoreError:
     """An error reply as one of ours: what happened, where, what to do. Its first word is its code."""
     where, code = url.shown(), text.partition(" ")[0]
@@ -146,4 +178,6 @@ def refusal(text: str, url: StoreUrl) -> StoreError:
     if code == "OOM":
         return StoreRefused("the store's memory is full", where, "raise its maxmemory, or end old deployments")
     what = f"the store answered: {text.rstrip('.')}"
+    if text == "ERR Function not found":
+        return FunctionMissing(what, where, "start this release's instances again: they load it")
     return StoreReplyError(what, where, "check that it is a Valkey server, and healthy")
