@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the seed corpora of fuzz_packet and fuzz_rewrite (one frame a file, with right checksums, one for each branch
-of the parser; fuzz_rewrite has a tuple and an MSS in front of it) and of fuzz_neighbours (one play a file: frames heard,
-look-ups and pauses, as its head explains).
+of the parser; fuzz_rewrite has a tuple and an MSS in front of it) and of fuzz_neighbours (one play a file: frames
+heard, look-ups and pauses, as its head explains).
 
 The files are named after what they hold and are kept in the repository; run this again after adding a frame here.
 """
