@@ -89,7 +89,8 @@ def _protocol(value: object) -> int:
 
 
 Networks = Annotated[tuple[NetworkField, ...], BeforeValidator(_listed)]
-Ports = Annotated[tuple[Annotated[Range, BeforeValidator(_ports)], ...], BeforeValidator(_listed)]
+PortRange = Annotated[Range, BeforeValidator(_ports)]
+Ports = Annotated[tuple[PortRange, ...], BeforeValidator(_listed)]
 
 
 class Rule(BaseModel):
