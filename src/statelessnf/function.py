@@ -79,6 +79,11 @@ class Function:
         """One 1-d array for each of `table_types`, made from a valid `Config`."""
         return {}
 
+    @staticmethod
+    def describe(record: Any) -> Mapping[str, Any]:
+        """What an event tells of the flow's record (an element of the record type), for JSON. Never compiled."""
+        return {}
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         check_function(cls)

@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from statelessnf.function import Function
+from statelessnf.functions.nat_addresses import endpoint_text
 from statelessnf.functions.nat_config import NatConfig
-from statelessnf.functions.nat_forwards import FORWARD_ROW, forward_by_id
+from statelessnf.functions.nat_forwards import forward_by_id
 from statelessnf.functions.nat_opening import (
     FILTERED,
     NO_MAPPING,
@@ -27,21 +28,12 @@ from statelessnf.functions.nat_opening import (
     open_inbound,
     open_outbound,
 )
-from statelessnf.functions.nat_pool import POOL_ROW, SUBSCRIBER_ROW
-from statelessnf.functions.nat_sessions import NONE, first_state, follow_segment, timeout_rows
-from statelessnf.functions.nat_tables import (
-    FAMILY_ROW,
-    SETTINGS_ROW,
-    family_rows,
-    forward_rows,
-    pool_rows,
-    settings_rows,
-    subscriber_rows,
-)
+from statelessnf.functions.nat_sessions import NONE, first_state, follow_segment
+from statelessnf.functions.nat_tables import TABLE_TYPES, nat_tables
 from statelessnf.functions.nat_ways import ASTRAY, LEAVES, rewrite, rewrite_far, way_of
 from statelessnf.functions.opening import may_open
 from statelessnf.functions.queries import ask, belongs, is_request
-from statelessnf.functions.timeouts import ROW
+from statelessnf.networks import Network
 from statelessnf.packet import FORWARD, ICMP, ICMPV6, ORDINARY, OUTBOUND, SYN, TCP, UDP, drop_as, event
 
 MAPPING_CREATED = 0  # events
@@ -75,18 +67,14 @@ def follow(packet: Any, record: Any, side: int) -> int:
     return FORWARD
 
 
-def translate(packet: Any, record: Any, tables: Any, way: int) -> int:
-    """Line 12."""
-    forward = forward_by_id(record, tables) if record.forward else -1
-    if record.forward and forward < 0:
-        return drop_as(NO_MAPPING)
-    if forward >= 0:
-        rewrite_far(packet, tables.forwards[forward], way)
+def translate(packet: Any, record: Any, tables: Any, way: int, far: int) -> None:
+    """Line 12. `far`: the forward behind which the other side of a hairpin session stands, else -1."""
+    if far >= 0:
+        rewrite_far(packet, tables.forwards[far], way)
     rewrite(packet, record, way)
     limit = tables.families[family_of(packet)].mss
     if packet.tcp_flags & SYN and limit:
         packet.mss = min(packet.mss, limit)
-    return FORWARD
 
 
 class Nat(Function):
@@ -112,30 +100,25 @@ class Nat(Function):
         "no_mapping",  # inbound: nobody asked for it; or an ICMP error or a fragment of no session
         "no_port_left",
         "filtered",  # an ICMP message that does not answer the session's request
-        "not_translated",  # a source that is no subscriber, an address on the wrong side
+        "not_translated",  # a source that is no subscriber, an address on the wrong side, a forward that is gone
         "not_opening",  # outbound: of no session, and no SYN or request
         "protocol_not_translated",
     )
     events = ("mapping_created",)
-    table_types: ClassVar = {
-        "timeouts": ROW,
-        "settings": SETTINGS_ROW,
-        "families": FAMILY_ROW,
-        "pool": POOL_ROW,
-        "subscribers": SUBSCRIBER_ROW,
-        "forwards": FORWARD_ROW,
-    }
+    table_types: ClassVar = TABLE_TYPES
 
     @staticmethod
     def tables(config: Any) -> Mapping[str, np.ndarray[Any, Any]]:
-        return {
-            "timeouts": timeout_rows(config.timeouts),
-            "settings": settings_rows(config),
-            "families": family_rows(config),
-            "pool": pool_rows(config),
-            "subscribers": subscriber_rows(config),
-            "forwards": forward_rows(config),
-        }
+        return nat_tables(config)
+
+    @staticmethod
+    def owned(config: Any) -> list[Network]:
+        """External addresses, for which every instance answers."""
+        return [network for pool in config.pool for span in pool.addresses for network in span.networks()]
+
+    @staticmethod
+    def describe(record: Any) -> dict[str, Any]:
+        return {end: endpoint_text(record, end) for end in ("inner", "outer")}
 
     @staticmethod
     def process(packet: Any, record: Any, tables: Any) -> int:
@@ -143,14 +126,15 @@ class Nat(Function):
             verdict = open_session(packet, record, tables)
             if verdict != FORWARD:
                 return verdict
-        way = way_of(packet, record)
-        if way == ASTRAY:
+        way, far = way_of(packet, record), forward_by_id(record, tables) if record.forward else -1
+        if way == ASTRAY or (record.forward and far < 0):
             return drop_as(NOT_TRANSLATED)
         if packet.kind == ORDINARY:  # ICMP errors and later fragments never change the record (RFC 5508 REQ-6)
             verdict = follow(packet, record, 0 if way == LEAVES else 1)
             if verdict != FORWARD:
                 return verdict
-        return translate(packet, record, tables, way)
+        translate(packet, record, tables, way, far)
+        return FORWARD
 
     @staticmethod
     def lifetime(record: Any, tables: Any) -> int:

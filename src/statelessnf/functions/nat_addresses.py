@@ -79,6 +79,13 @@ def parse_span(text: object) -> Span:
     return span
 
 
+def endpoint_text(record: Any, end: str) -> str:
+    """Address and port in the fields `<end>_high`, `<end>_low` and `<end>_port`: `10.0.0.1:80`, `[fd00::1]:80`."""
+    address = ipaddress.IPv6Address(int(record[f"{end}_high"]) << 64 | int(record[f"{end}_low"]))
+    text = str(address.ipv4_mapped) if address.ipv4_mapped else f"[{address}]"
+    return f"{text}:{int(record[f'{end}_port'])}"
+
+
 _SPECIAL = {  # RFC 6890, RFC 5771, RFC 4291
     "0.0.0.0/8": "it means this host",
     "127.0.0.0/8": "it is a loopback address",

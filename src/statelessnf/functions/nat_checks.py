@@ -61,9 +61,8 @@ def check_forwards(config: Any) -> None:
         if not any(span.meets(external) for span, _ in config.spans(external.version)):
             raise ValueError(f"forwards[{i}]: {forward.external} is not in the pool; add it there")
         if not any(inner.meets(span_of(network)) for network in config.subscribers):
-            raise ValueError(
-                f"forwards[{i}]: {forward.inner} is no subscriber; forwards lead to {_subscribers(config)}"
-            )
+            listing = _listing(config.subscribers)
+            raise ValueError(f"forwards[{i}]: {forward.inner} is no subscriber; forwards lead to {listing}")
     for (i, one), (j, other) in combinations(enumerate(config.forwards), 2):
         same = one.protocol == other.protocol and one.external == other.external
         if same and one.ports[0] <= other.ports[1] and other.ports[0] <= one.ports[1]:

@@ -1,4 +1,4 @@
-"""How a session begins: who may open one, and which endpoints its record holds. Lines 4 to 9 of the paper's Algorithm 5.
+"""How a session begins: who may open one, and which endpoints its record holds. Lines 4 to 9 of Algorithm 5.
 
 The verdict is FORWARD, with the record's endpoints set, or a drop that leaves the record as it was.
 """

@@ -13,6 +13,8 @@ from statelessnf.functions.nat_checks import LONGEST_NUMBERED
 from statelessnf.functions.nat_config import PROTOCOLS, Forward, NatConfig
 from statelessnf.functions.nat_forwards import FORWARD_ROW
 from statelessnf.functions.nat_pool import POOL_ROW, SUBSCRIBER_ROW
+from statelessnf.functions.nat_sessions import timeout_rows
+from statelessnf.functions.timeouts import ROW
 from statelessnf.networks import mapped
 
 SETTINGS_ROW = np.dtype(
@@ -29,7 +31,28 @@ FAMILY_ROW = np.dtype([("addresses", "<u4"), ("mss", "<u2")])  # row 0: IPv4, ro
 _HEADERS = {4: 40, 6: 60}  # bytes of IP and TCP (RFC 6691)
 _LOW = (1 << 64) - 1
 
+TABLE_TYPES = {
+    "timeouts": ROW,
+    "settings": SETTINGS_ROW,
+    "families": FAMILY_ROW,
+    "pool": POOL_ROW,
+    "subscribers": SUBSCRIBER_ROW,
+    "forwards": FORWARD_ROW,
+}
+
 Rows = np.ndarray[Any, Any]
+
+
+def nat_tables(config: NatConfig) -> dict[str, Rows]:
+    """All of TABLE_TYPES."""
+    return {
+        "timeouts": timeout_rows(config.timeouts),
+        "settings": _settings_rows(config),
+        "families": _family_rows(config),
+        "pool": _pool_rows(config),
+        "subscribers": _subscriber_rows(config),
+        "forwards": np.array([_forward_row(config, forward) for forward in config.forwards], FORWARD_ROW),
+    }
 
 
 def _key(config: NatConfig) -> int:
@@ -38,8 +61,7 @@ def _key(config: NatConfig) -> int:
     return int.from_bytes(hashlib.blake2s(text.encode(), digest_size=4).digest(), "little")
 
 
-def settings_rows(config: NatConfig) -> Rows:
-    """One row."""
+def _settings_rows(config: NatConfig) -> Rows:
     flags = (config.ports == "preserve", config.filtering == "address-and-port", config.log)
     return np.array([(_key(config), config.ports_per_subscriber or 0, *flags)], SETTINGS_ROW)
 
@@ -49,14 +71,12 @@ def _segment_limit(config: NatConfig, version: int) -> int:
     return 0 if config.outside_mtu is None else max(config.outside_mtu, least) - _HEADERS[version]
 
 
-def family_rows(config: NatConfig) -> Rows:
-    """Two rows."""
+def _family_rows(config: NatConfig) -> Rows:
     rows = [(config.external_addresses(version), _segment_limit(config, version)) for version in (4, 6)]
     return np.array(rows, FAMILY_ROW)
 
 
-def pool_rows(config: NatConfig) -> Rows:
-    """A row for each range of addresses."""
+def _pool_rows(config: NatConfig) -> Rows:
     rows = []
     for version in (4, 6):
         before = 0
@@ -67,8 +87,7 @@ def pool_rows(config: NatConfig) -> Rows:
     return np.array(rows, POOL_ROW)
 
 
-def subscriber_rows(config: NatConfig) -> Rows:
-    """A row for each network."""
+def _subscriber_rows(config: NatConfig) -> Rows:
     rows = []
     for version in (4, 6):
         before = 0
@@ -79,11 +98,6 @@ def subscriber_rows(config: NatConfig) -> Rows:
             rows.append((*_halves(address), *_halves(mask), before if numbered else 0, numbered, version))
             before += network.num_addresses if numbered else 0
     return np.array(rows, SUBSCRIBER_ROW)
-
-
-def forward_rows(config: NatConfig) -> Rows:
-    """A row for each forward."""
-    return np.array([_forward_row(config, forward) for forward in config.forwards], FORWARD_ROW)
 
 
 def _forward_row(config: NatConfig, forward: Forward) -> tuple[int, ...]:
