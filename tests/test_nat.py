@@ -1,0 +1,498 @@
+"""The NAT against the requirements of RFC 4787 (UDP), RFC 5382 (TCP), RFC 5508 (ICMP), RFC 7857 and RFC 6888."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from nat_play import SERVER, Endpoint, Play, config, ends, packet
+from statelessnf.events import event_document
+from statelessnf.functions.nat import Nat
+from statelessnf.functions.nat_pool import MAX_ATTEMPTS
+from statelessnf.functions.nat_sessions import DATAGRAMS, LASTING, TRANSITORY
+from statelessnf.packet import (
+    ACK,
+    EVENT,
+    FIN,
+    FRAGMENT,
+    ICMP,
+    ICMP_ERROR,
+    ICMPV6,
+    INBOUND,
+    OUTBOUND,
+    RST,
+    SCTP,
+    SYN,
+    TCP,
+    UDP,
+)
+
+HOST: Endpoint = ("10.0.0.1", 40000)
+OTHER: Endpoint = ("10.0.0.2", 40000)
+RESOLVER: Endpoint = ("198.51.100.53", 53)
+SA, FA = SYN | ACK, FIN | ACK
+ONE = [{"addresses": "203.0.113.1"}]
+WEB = {"protocol": "tcp", "external": "203.0.113.1", "ports": "80", "inner": "10.0.0.80", "inner_port": 8080}
+
+
+@pytest.mark.parametrize("protocol", [UDP, TCP])
+def test_both_directions_are_translated(protocol: int) -> None:
+    play = Play()
+    outer = play.out(protocol, HOST)
+    assert outer[0] in ("203.0.113.1", "203.0.113.2")
+    assert play.back(protocol, SERVER, outer, tcp_flags=SA) == HOST
+    assert play.out(protocol, HOST) == outer
+
+
+def test_ipv6() -> None:
+    play = Play(config(pool=[{"addresses": "2001:db8:1::/120"}], subscribers=["fd00:0:0:1::/64"]))
+    outer = play.out(UDP, ("fd00:0:0:1::42", 5000), ("2001:db8:2::1", 53))
+    assert outer[0].startswith("2001:db8:1::")
+    assert play.back(UDP, ("2001:db8:2::1", 53), outer) == ("fd00:0:0:1::42", 5000)
+
+
+def test_mapping_is_endpoint_independent() -> None:
+    """RFC 4787 REQ-1, RFC 5382 REQ-1."""
+    play = Play()
+    for protocol in (UDP, TCP):
+        assert len({play.out(protocol, HOST, (f"198.51.100.{i}", 1000 + i)) for i in range(50)}) == 1
+
+
+def test_mapping_is_endpoint_independent_with_random_ports() -> None:
+    play = Play(config(ports="random"))
+    assert len({play.out(UDP, HOST, (f"198.51.100.{i}", 1000 + i)) for i in range(50)}) == 1
+    ports = [play.out(UDP, ("10.0.0.1", port))[1] for port in range(40000, 40050)]
+    assert len(set(ports)) == 50
+    assert sum(abs(one - other) < 100 for one, other in pairwise(ports)) < 5, "ports follow one another"
+
+
+def test_address_pooling_is_paired() -> None:
+    """RFC 4787 REQ-2; and all addresses of the pool are used alike."""
+    play = Play(config(pool=[{"addresses": ["203.0.113.1-203.0.113.3", "203.0.113.9"]}]))
+    used: list[str] = []
+    for host in range(1, 41):
+        source = f"10.0.0.{host}"
+        found = {play.out(p, (source, port))[0] for p in (UDP, TCP, ICMP) for port in (7, 5000, 60001)}
+        assert len(found) == 1
+        used += found
+    assert {address: used.count(address) for address in used} == dict.fromkeys(
+        ("203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.9"), 10
+    )
+
+
+@pytest.mark.parametrize("port", [1, 53, 1023, 1024, 40000, 65535])
+def test_port_is_preserved(port: int) -> None:
+    assert Play().out(UDP, ("10.0.0.1", port))[1] == port
+
+
+@pytest.mark.parametrize("ports", ["preserve", "random"])
+@pytest.mark.parametrize("inner", [0, 53, 1023, 1024, 5001, 65535])
+def test_class_and_parity_of_ports(ports: str, inner: int) -> None:
+    """RFC 4787 REQ-3a and REQ-4, when the first candidate is taken as well."""
+    play = Play(config(pool=ONE, ports=ports))
+    found = [play.out(UDP, (f"10.0.0.{host}", inner))[1] for host in range(1, 31)]
+    assert len(set(found)) == 30
+    assert {port % 2 for port in found} == {inner % 2}
+    assert {port < 1024 for port in found} == {inner < 1024}
+    assert 0 not in found
+
+
+def test_without_ports_of_the_class_or_parity_others_are_used() -> None:
+    play = Play(config(pool=[{"addresses": "203.0.113.1", "ports": "5000"}]))
+    assert play.out(UDP, ("10.0.0.1", 53)) == ("203.0.113.1", 5000)
+
+
+def test_outer_port_serves_other_remote_endpoints_too() -> None:
+    """What is shared is never the whole mapping: the answers are told apart by who answers."""
+    play = Play(config(pool=ONE))
+    assert play.out(UDP, HOST, RESOLVER) == play.out(UDP, OTHER, SERVER) == ("203.0.113.1", 40000)
+    assert play.back(UDP, RESOLVER, ("203.0.113.1", 40000)) == HOST
+    assert play.back(UDP, SERVER, ("203.0.113.1", 40000)) == OTHER
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 64])
+def test_small_pool_is_used_to_the_last_port(count: int) -> None:
+    """Then the packet is dropped, and those who have a port keep it (RFC 4787 REQ-3: never shared)."""
+    play = Play(config(pool=[{"addresses": "203.0.113.1", "ports": f"2000-{1999 + count}"}]))
+    hosts = [(f"10.0.{i}.9", 3000 + i) for i in range(count)]
+    outer = [play.out(UDP, host) for host in hosts]
+    assert sorted(port for _, port in outer) == list(range(2000, 2000 + count))
+    late = play.send(OUTBOUND, UDP, ("10.0.200.1", 3000), SERVER)
+    assert late.done == "no_port_left"
+    assert late.attempts <= MAX_ATTEMPTS + 1
+    assert [play.back(UDP, SERVER, one) for one in outer] == hosts
+    play.now += 300_000
+    assert play.out(UDP, ("10.0.200.1", 3000))[1] in range(2000, 2000 + count)
+
+
+def test_nearly_full_pool() -> None:
+    """90 % of 1,000 ports towards one endpoint are given away; of what follows nearly all find one."""
+    play = Play(config(pool=[{"addresses": "203.0.113.1", "ports": "10000-10999"}]))
+    done = [play.send(OUTBOUND, UDP, (f"10.0.{i % 200}.1", 20000 + i), SERVER).done for i in range(950)]
+    assert done[:850].count("forward") == 850
+    assert done[850:].count("forward") > 90
+
+
+def test_quota_of_a_subscriber() -> None:
+    """RFC 6888 REQ-4 without counters: each subscriber has its own ports, known without a log (RFC 7422)."""
+    play = Play(config(pool=ONE, subscribers=["10.0.0.0/24"], ports_per_subscriber=64))
+    taken: dict[int, str] = {}
+    for host in ("10.0.0.0", "10.0.0.1", "10.0.0.255"):
+        done = [play.send(OUTBOUND, UDP, (host, 30000 + i), SERVER) for i in range(70)]
+        assert [one.done for one in done] == ["forward"] * 64 + ["no_port_left"] * 6
+        ports = {ends(one.sent)[0][1] for one in done[:64]}
+        assert max(ports) - min(ports) == 63
+        assert not taken.keys() & ports
+        taken |= dict.fromkeys(ports, host)
+
+
+def test_inbound_without_mapping_is_dropped_silently() -> None:
+    """RFC 4787 REQ-8; RFC 5382 REQ-4: an unsolicited SYN is answered by nothing."""
+    play = Play()
+    for protocol, flags in ((UDP, 0), (TCP, SYN), (TCP, ACK), (TCP, RST)):
+        passage = play.send(INBOUND, protocol, SERVER, ("203.0.113.1", 40000), tcp_flags=flags)
+        assert (passage.done, passage.sent["effect_count"]) == ("no_mapping", 0)
+
+
+@pytest.mark.parametrize(
+    ("filtering", "other_port", "other_host"),
+    [("address-and-port", "no_mapping", "no_mapping"), ("address", HOST, "no_mapping"),
+     ("endpoint-independent", HOST, HOST)],
+)  # fmt: skip
+def test_filtering(filtering: str, other_port: Any, other_host: Any) -> None:
+    """RFC 4787 REQ-8: who else may answer is what the keys leave open."""
+    play = Play(config(filtering=filtering))
+    outer = play.out(UDP, HOST)
+    assert play.back(UDP, SERVER, outer) == HOST
+    assert play.back(UDP, (SERVER[0], 1), outer) == other_port
+    assert play.back(UDP, ("198.51.100.99", SERVER[1]), outer) == other_host
+
+
+def test_endpoint_independent_mapping_is_strict_with_endpoint_independent_filtering() -> None:
+    """Also where the first candidate is taken, and an outer port belongs to one inner endpoint (RFC 4787 REQ-3)."""
+    play = Play(config(pool=ONE, filtering="endpoint-independent"))
+    assert play.out(UDP, OTHER, SERVER) == ("203.0.113.1", 40000)
+    outer = {play.out(UDP, HOST, (f"198.51.100.{i}", 53)) for i in range(20)}
+    assert len(outer) == 1
+    assert ("203.0.113.1", 40000) not in outer
+
+
+def test_packets_on_the_wrong_side_do_not_pass() -> None:
+    """The tuple of a mapping's other key, seen on the wrong port: it must not get around the translation."""
+    play = Play()
+    outer = play.out(UDP, HOST)
+    assert play.back(UDP, SERVER, HOST) == "not_translated"
+    assert play.send(OUTBOUND, UDP, outer, SERVER).done == "not_translated"
+    assert play.send(OUTBOUND, UDP, SERVER, outer).done == "not_translated"
+
+
+def test_sources_that_are_no_subscribers_are_not_translated() -> None:
+    play = Play()
+    for source in ("192.0.2.1", "10.1.0.1", "203.0.113.1"):
+        assert play.send(OUTBOUND, UDP, (source, 5000), SERVER).done == "not_translated"
+    assert play.send(OUTBOUND, UDP, HOST, OTHER).done == "not_translated"
+    assert play.send(OUTBOUND, UDP, ("fd00::1", 5000), ("2001:db8::1", 53)).done == "not_translated"
+    assert play.send(OUTBOUND, UDP, ("::ffff:10.0.0.1", 5000), ("2001:db8::1", 53)).done == "not_translated"
+
+
+def test_protocols_without_ports_are_not_translated() -> None:
+    for protocol in (47, 50, SCTP):
+        assert Play().send(OUTBOUND, protocol, HOST, SERVER).done == "protocol_not_translated"
+
+
+def connected(play: Play) -> Endpoint:
+    outer = play.out(TCP, HOST)
+    assert play.record(TCP, HOST)["state"] == TRANSITORY
+    play.back(TCP, SERVER, outer, tcp_flags=SA)
+    assert play.record(TCP, HOST)["state"] == LASTING
+    return outer
+
+
+def lives(play: Play, protocol: int, seconds: int, source: Endpoint = HOST) -> bool:
+    """The mapping is there just before, and is gone after that time without a packet."""
+    play.now += seconds * 1000 - 1
+    before = play.record(protocol, source)
+    play.now += 1
+    return before is not None and play.record(protocol, source) is None
+
+
+def test_time_outs() -> None:
+    """RFC 5382 REQ-5 (4 min, 2 h 4 min), RFC 4787 REQ-5 (5 min), RFC 5508 REQ-1 (60 s)."""
+    play = Play()
+    play.out(TCP, HOST)
+    assert lives(play, TCP, 240)
+    connected(play)
+    assert lives(play, TCP, 7440)
+    play.out(UDP, HOST)
+    assert play.record(UDP, HOST)["state"] == DATAGRAMS
+    assert lives(play, UDP, 300)
+    identifier = ("10.0.0.1", 7)
+    play.send(OUTBOUND, ICMP, identifier, (SERVER[0], 7))
+    play.now += 59_999
+    assert play.send(OUTBOUND, ICMP, identifier, (SERVER[0], 7)).done == "forward"
+
+
+def test_packets_of_either_side_refresh() -> None:
+    """RFC 4787 REQ-6: outbound must, inbound may."""
+    play = Play()
+    outer = play.out(UDP, HOST)
+    for _ in range(3):
+        play.now += 299_000
+        assert play.back(UDP, SERVER, outer) == HOST
+        play.now += 299_000
+        assert play.out(UDP, HOST) == outer
+
+
+def test_connection_costs_four_commits() -> None:
+    play = Play()
+    outer = connected(play)
+    for _ in range(10):
+        assert play.out(TCP, HOST, tcp_flags=ACK) == outer
+        assert play.back(TCP, SERVER, outer, tcp_flags=ACK) == HOST
+    play.out(TCP, HOST, tcp_flags=FA)
+    assert play.record(TCP, HOST)["state"] == LASTING  # half closed
+    assert play.back(TCP, SERVER, outer, tcp_flags=FA) == HOST
+    play.out(TCP, HOST, tcp_flags=ACK)
+    assert play.commits == 4
+    assert lives(play, TCP, 240)
+
+
+def test_closed_connection_may_be_opened_again() -> None:
+    play = Play()
+    outer = connected(play)
+    play.out(TCP, HOST, tcp_flags=FA)
+    play.back(TCP, SERVER, outer, tcp_flags=FA)
+    assert connected(play) == outer
+
+
+def test_simultaneous_open() -> None:
+    """RFC 5382 REQ-2a."""
+    play = Play()
+    outer = play.out(TCP, HOST)
+    assert play.back(TCP, SERVER, outer, tcp_flags=SYN) == HOST
+    assert play.out(TCP, HOST, tcp_flags=SA) == outer
+    assert play.record(TCP, HOST)["state"] == LASTING
+
+
+def test_reset_ends_a_connection_only_if_its_sender_falls_silent() -> None:
+    """RFC 7857 §2.2: four minutes without packets; a forged one changes nothing for long."""
+    play = Play()
+    outer = connected(play)
+    play.back(TCP, SERVER, outer, tcp_flags=RST)
+    commits = play.commits
+    for _ in range(5):  # what was in flight, each answered by a RST, costs nothing
+        assert play.out(TCP, HOST, tcp_flags=ACK) == outer
+        assert play.back(TCP, SERVER, outer, tcp_flags=RST) == HOST
+    assert play.commits == commits
+    assert lives(play, TCP, 240)
+    outer = connected(play)
+    play.back(TCP, SERVER, outer, tcp_flags=RST)
+    play.back(TCP, SERVER, outer, tcp_flags=ACK)
+    assert lives(play, TCP, 7440)
+
+
+def test_refused_connection() -> None:
+    play = Play()
+    outer = play.out(TCP, HOST)
+    assert play.back(TCP, SERVER, outer, tcp_flags=RST | ACK) == HOST
+    assert play.commits == 1
+    assert connected(play) == outer
+
+
+def test_only_a_syn_opens_a_connection() -> None:
+    for flags in (ACK, SA, FA, RST, SYN | FIN, 0):
+        assert Play().send(OUTBOUND, TCP, HOST, SERVER, tcp_flags=flags).done == "not_opening"
+
+
+@pytest.mark.parametrize(("protocol", "source", "target"), [(ICMP, "10.0.0.1", "198.51.100.7"),
+                                                            (ICMPV6, "fd00::1", "2001:db8:2::1")])  # fmt: skip
+def test_icmp_queries(protocol: int, source: str, target: str) -> None:
+    """RFC 5508 REQ-1 and REQ-2: the identifier is the port, and stands in both."""
+    pool, inside = [{"addresses": ["203.0.113.1", "2001:db8:1::1"]}], ["10.0.0.0/8", "fd00::/8"]
+    play = Play(config(pool=pool, subscribers=inside))
+    found = set()
+    for host in (source, source[:-1] + "2"):
+        request = play.send(OUTBOUND, protocol, (host, 7), (target, 7))
+        (outer, identifier), there = ends(request.sent)
+        assert there == (target, identifier)
+        reply = play.send(INBOUND, protocol, (target, identifier), (outer, identifier))
+        assert ends(reply.sent) == ((target, 7), (host, 7))
+        found.add(identifier)
+    assert len(found) == 2
+    asks_back = play.send(INBOUND, protocol, (target, 7), ends(play.send(OUTBOUND, protocol, (source, 7), (target, 7))
+        .sent)[0], icmp_type=8 if protocol == ICMP else 128)  # fmt: skip
+    assert asks_back.done == "filtered"
+    assert play.send(OUTBOUND, ICMP, ("10.0.0.9", 7), (SERVER[0], 7), icmp_type=0).done == "not_opening"
+
+
+def test_errors_about_what_left() -> None:
+    """RFC 5508 REQ-4: an error from anywhere, with the tuple of the packet that it quotes; path MTU depends on it."""
+    play = Play()
+    outer = connected(play)
+    for kind in (3, 11):
+        error = play.send(INBOUND, TCP, outer, SERVER, kind=ICMP_ERROR, icmp_type=kind)
+        assert (error.done, ends(error.sent)) == ("forward", (HOST, SERVER))
+    wrong = play.send(INBOUND, TCP, SERVER, outer, kind=ICMP_ERROR)
+    assert wrong.done == "not_translated"
+
+
+def test_errors_about_what_came_in() -> None:
+    """RFC 5508 REQ-5."""
+    play = Play()
+    outer = play.out(UDP, HOST)
+    error = play.send(OUTBOUND, UDP, SERVER, HOST, kind=ICMP_ERROR, icmp_type=3)
+    assert (error.done, ends(error.sent)) == ("forward", (SERVER, outer))
+    assert play.send(OUTBOUND, UDP, HOST, SERVER, kind=ICMP_ERROR, icmp_type=3).done == "not_translated"
+
+
+def test_errors_about_queries() -> None:
+    play = Play()
+    outer = play.out(ICMP, ("10.0.0.1", 7), (SERVER[0], 7))
+    error = play.send(INBOUND, ICMP, outer, (SERVER[0], outer[1]), kind=ICMP_ERROR, icmp_type=11)
+    assert ends(error.sent) == (("10.0.0.1", 7), (SERVER[0], 7))
+
+
+def test_errors_neither_open_nor_refresh_nor_change() -> None:
+    """RFC 5508 REQ-6."""
+    play = Play()
+    assert play.send(INBOUND, UDP, ("203.0.113.1", 40000), SERVER, kind=ICMP_ERROR).done == "no_mapping"
+    assert play.send(OUTBOUND, UDP, HOST, SERVER, kind=ICMP_ERROR).done == "no_mapping"
+    outer = play.out(UDP, HOST)
+    play.now += 200_000
+    play.send(INBOUND, UDP, outer, SERVER, kind=ICMP_ERROR, icmp_type=3)
+    assert play.commits == 1
+    assert lives(play, UDP, 100)
+
+
+def test_later_fragments_follow() -> None:
+    play = Play()
+    assert play.send(OUTBOUND, UDP, HOST, SERVER, kind=FRAGMENT).done == "no_mapping"
+    outer = play.out(UDP, HOST)
+    assert ends(play.send(OUTBOUND, UDP, HOST, SERVER, kind=FRAGMENT).sent) == (outer, SERVER)
+    assert ends(play.send(INBOUND, UDP, SERVER, outer, kind=FRAGMENT).sent) == (SERVER, HOST)
+
+
+@pytest.mark.parametrize("filtering", ["address-and-port", "address", "endpoint-independent"])
+def test_forward_opens_from_outside(filtering: str) -> None:
+    play = Play(config(forwards=[WEB], filtering=filtering))
+    web, inner, client = ("203.0.113.1", 80), ("10.0.0.80", 8080), ("198.51.100.7", 5555)
+    assert play.back(TCP, client, web, tcp_flags=ACK) == "no_mapping"
+    assert play.back(TCP, client, web, tcp_flags=SYN) == inner
+    assert play.out(TCP, inner, client, tcp_flags=SA) == web
+    assert play.record(TCP, inner, client)["state"] == LASTING
+    assert play.back(UDP, client, web) == "no_mapping"
+    assert play.back(TCP, client, ("203.0.113.2", 80), tcp_flags=SYN) == "no_mapping"
+
+
+def test_forward_of_a_range() -> None:
+    ports = {"protocol": "udp", "external": "203.0.113.2", "ports": "5000-5009", "inner": "10.0.0.9", "inner_port": 100}
+    play = Play(config(forwards=[ports]))
+    for i in range(10):
+        assert play.back(UDP, SERVER, ("203.0.113.2", 5000 + i)) == ("10.0.0.9", 100 + i)
+        assert play.out(UDP, ("10.0.0.9", 100 + i), RESOLVER) == ("203.0.113.2", 5000 + i)
+    for outside in (4999, 5010):
+        assert play.back(UDP, SERVER, ("203.0.113.2", outside)) == "no_mapping"
+
+
+def test_nobody_else_is_given_a_forwarded_port() -> None:
+    ports = {"protocol": "udp", "external": "203.0.113.1", "ports": "2000-2031", "inner": "10.0.0.9"}
+    play = Play(config(pool=[{"addresses": "203.0.113.1", "ports": "2000-2063"}], forwards=[ports]))
+    given = [play.out(UDP, ("10.0.3.1", 2000 + i))[1] for i in range(32)]
+    assert sorted(given) == list(range(2032, 2064))
+    assert play.send(OUTBOUND, UDP, ("10.0.3.1", 2032), SERVER).done == "no_port_left"
+    assert play.out(UDP, ("10.0.0.9", 2000)) == ("203.0.113.1", 2000)
+
+
+def test_forged_inside_source_does_not_reach_a_forward() -> None:
+    play = Play(config(forwards=[WEB]))
+    assert play.back(TCP, ("10.0.0.7", 5), ("203.0.113.1", 80), tcp_flags=SYN) == "not_translated"
+
+
+def test_hairpin_through_a_forward() -> None:
+    """RFC 4787 REQ-9: both inner hosts see external addresses only; one session has both ends."""
+    play = Play(config(pool=ONE, forwards=[WEB]))
+    web, inner = ("203.0.113.1", 80), ("10.0.0.80", 8080)
+    asked = play.send(OUTBOUND, TCP, HOST, web, tcp_flags=SYN)
+    outer, there = ends(asked.sent)
+    assert (asked.done, there) == ("forward", inner)
+    assert outer[0] == "203.0.113.1"
+    answer = play.send(OUTBOUND, TCP, inner, outer, tcp_flags=SA)
+    assert (answer.done, ends(answer.sent)) == ("forward", (web, HOST))
+    assert play.record(TCP, HOST, web)["state"] == LASTING
+    of_answer = play.send(OUTBOUND, TCP, web, HOST, kind=ICMP_ERROR)
+    assert (of_answer.done, ends(of_answer.sent)) == ("forward", (inner, outer))
+    of_question = play.send(OUTBOUND, TCP, outer, inner, kind=ICMP_ERROR)
+    assert (of_question.done, ends(of_question.sent)) == ("forward", (HOST, web))
+    play.use(config(pool=ONE))
+    assert play.send(OUTBOUND, TCP, HOST, web, tcp_flags=ACK).done == "not_translated"
+
+
+def test_hairpin_to_oneself_or_to_nobody() -> None:
+    play = Play(config(forwards=[WEB]))
+    assert play.send(OUTBOUND, TCP, ("10.0.0.80", 8080), ("203.0.113.1", 80), tcp_flags=SYN).done == "not_translated"
+    outer = play.out(UDP, OTHER)
+    assert play.send(OUTBOUND, UDP, HOST, outer).done == "no_mapping"
+
+
+@pytest.mark.parametrize("filtering", ["address", "endpoint-independent"])
+def test_hairpin_between_any_two(filtering: str) -> None:
+    """The packet leaves, and comes in again as received outside: so the engine does with packets to own addresses."""
+    play, other = Play(config(pool=ONE, filtering=filtering)), ("10.0.0.2", 41000)
+    here, there = play.out(UDP, HOST, RESOLVER), play.out(UDP, other, RESOLVER)
+    if filtering == "address":  # lets only those in whom it has spoken to
+        assert play.back(UDP, here, there) == "no_mapping"
+        assert play.out(UDP, other, here) == there
+    leaving = play.send(OUTBOUND, UDP, HOST, there)
+    assert ends(leaving.sent) == (here, there)
+    assert play.back(UDP, here, there) == other
+
+
+def test_segment_size_is_clamped() -> None:
+    """The MSS that fits the path: RFC 6691; a smaller one stays, and none is made up."""
+    play = Play(config(outside_mtu=1400))
+    for offered, left in ((1460, 1360), (1360, 1360), (536, 536), (0, 0)):
+        assert play.send(OUTBOUND, TCP, HOST, SERVER, tcp_flags=SYN, mss=offered).sent["mss"] == left
+    answer = play.send(INBOUND, TCP, SERVER, play.out(TCP, HOST), tcp_flags=SA, mss=1460)
+    assert answer.sent["mss"] == 1360
+    assert Play().send(OUTBOUND, TCP, HOST, SERVER, tcp_flags=SYN, mss=1460).sent["mss"] == 1460
+
+
+def test_mapping_is_logged_once() -> None:
+    """What RFC 6888 REQ-12 wants: who, as whom, when, by which protocol."""
+    play = Play(config(log=True))
+    passage = play.send(OUTBOUND, UDP, HOST, SERVER, now=play.now)
+    effect = int(passage.sent["effects"][0])
+    assert (passage.sent["effect_count"], effect >> 24) == (1, EVENT)
+    record = play.record(UDP, HOST)
+    document = event_document(passage.received.tobytes(), effect >> 16 & 255, effect & 0xFFFF, Nat, record.tobytes())
+    assert document["event"] == "mapping_created"
+    assert document["inner"] == "10.0.0.1:40000"
+    assert document["outer"] == f"{ends(passage.sent)[0][0]}:40000"
+    assert (document["protocol"], document["time"]) == ("udp", "2023-11-14T22:13:20.000+00:00")
+    assert play.send(OUTBOUND, UDP, HOST, SERVER).sent["effect_count"] == 0
+    assert Play().send(OUTBOUND, UDP, HOST, SERVER).sent["effect_count"] == 0
+
+
+def test_reload_keeps_mappings() -> None:
+    """Sessions keep the address they have; a change beside the pool leaves candidates alone."""
+    play = Play(config(ports="random"))
+    outer = play.out(UDP, HOST)
+    play.use(config(ports="random", log=True, forwards=[WEB]))
+    assert play.out(UDP, HOST, RESOLVER) == outer
+    play.use(config(pool=[{"addresses": "203.0.113.99"}]))
+    assert play.out(UDP, HOST) == outer
+    assert play.back(UDP, SERVER, outer) == HOST
+
+
+def test_candidates_do_not_hang_on_the_remote_endpoint() -> None:
+    play = Play(config(ports="random"))
+    for attempt in range(5):
+        left = set()
+        for i in range(10):
+            sent = packet(OUTBOUND, UDP, HOST, ("198.51.100.7", i), attempt=attempt, flow_hash=i << 40)
+            fresh = Play(play.config)
+            passage = fresh.start(sent)
+            passage._attempt = attempt
+            passage.step()
+            left.add(ends(passage.sent)[0])
+        assert len(left) == 1
