@@ -6,7 +6,7 @@ The verdict is FORWARD, with the record's endpoints set, or a drop that leaves t
 from typing import Any
 
 from statelessnf.functions.nat_forwards import forward_of, forward_to, inner_port, outer_port
-from statelessnf.functions.nat_pool import MAX_ATTEMPTS, choose, is_owned, subscriber_of
+from statelessnf.functions.nat_pool import choose, is_owned, subscriber_of
 from statelessnf.packet import FORWARD, drop_as
 
 # Drop reasons by index
@@ -45,7 +45,7 @@ def select(packet: Any, record: Any, tables: Any, subscriber: int) -> bool:
     """The outer endpoint: a forward's own for what it leads to, else a candidate of the pool. False: none is left."""
     forward = forward_of(packet, tables) if packet.attempt == 0 else -1
     if forward < 0:
-        return packet.attempt < MAX_ATTEMPTS and choose(packet, record, tables, subscriber)
+        return choose(packet, record, tables, subscriber)
     row = tables.forwards[forward]
     set_outer(record, row.outer_high, row.outer_low, outer_port(row, packet.source_port + 0))
     return True

@@ -20,7 +20,7 @@ NONE, TRANSITORY, LASTING, DATAGRAMS, QUERIES = range(5)  # record.state
 _OPENED, _CLOSED, _RESET = 1, 4, 16  # record.flags: side 0 has sent SYN, FIN, RST; side 1: the next bit
 _BOTH = 3
 
-# RFC 5382 REQ-5, RFC 4787 REQ-5 and RFC 5508 REQ-1: no shorter than this, in seconds
+# RFC 5382 REQ-5, RFC 4787 REQ-5 and RFC 5508 REQ-2: no shorter than this, in seconds
 LEAST_LASTING, LEAST_TRANSITORY, LEAST_UDP, LEAST_ICMP = 7440, 240, 120, 60
 
 
