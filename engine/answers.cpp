@@ -30,6 +30,7 @@ bool Flights::note(Flight& flight, Answer answer, Bytes value) {
   if (!flight.valid) return false;
   std::memcpy(entry.value(), value.data(), value.size());
   entry.size = static_cast<std::uint16_t>(value.size());
+  entry.quiet_until = Entry::ticks(moment_.ms);
   return true;
 }
 

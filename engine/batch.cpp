@@ -18,7 +18,9 @@ void Batch::run(const Program& program, const TableSet& tables) {
 }
 
 void Batch::clear() {
-  for (unsigned lane = 0; lane < lane_count_; ++lane) table_[lanes_[lane].entry].lane = none;
+  for (const Lane *lane = lanes_.data(), *end = lane + lane_count_; lane != end; ++lane) {
+    table_[lane->entry].lane = Entry::no_lane;
+  }
   jobs_ = lane_count_ = 0;
 }
 

@@ -24,6 +24,7 @@ inline constexpr std::uint64_t always_fresh = ~std::uint64_t{0};
 class Batch {
  public:
   static constexpr unsigned capacity = 64;
+  static_assert(capacity < Entry::no_lane);
   Batch(RecordTable& table, PacketPool& pool, std::size_t record_size)
       : table_(table), pool_(pool), size_(record_size) {}
 
@@ -38,12 +39,13 @@ class Batch {
   const Lane& lane(unsigned index) const { return lanes_[index]; }
   std::uint32_t following(std::uint32_t job) const { return following_[job]; }
   std::uint32_t packet(std::uint32_t job) const { return packets_[job]; }
-  bool changed(std::uint32_t job) const;
+  bool changed(std::uint32_t job) const { return work_[job].changed != 0; }
   // Forwarded, without effects, and nothing else to be done for it.
   bool plain(std::uint32_t job) const;
   // Gives the packet what the function said of it.
   void tell(std::uint32_t job);
   const std::uint8_t* after(std::uint32_t job) const { return after_[job].data(); }
+  // ms; 0: nobody had to know, as the record is as it was and its flow is quiet.
   std::uint64_t lifetime(std::uint32_t job) const { return work_[job].lifetime; }
   // True if the lane's first packet found no record, or one past its deadline.
   bool absent(const Lane& lane) const { return work_[lane.first].before == nothing_.data(); }
@@ -78,24 +80,24 @@ inline void Batch::add(std::uint32_t index, std::uint32_t packet, std::uint64_t 
   following_[job] = none;
   work_[job].packet = &added.header;
   work_[job].after = after_[job].data();
-  if (entry.lane == none) {
-    entry.lane = lane_count_++;
+  // Where packets are chained, any of them may be the one whose lifetime a commit takes.
+  work_[job].lifetime = entry.lane != Entry::no_lane || entry.flight != none || !entry.quiet(added.header.now);
+  if (entry.lane == Entry::no_lane) {
+    entry.lane = static_cast<std::uint8_t>(lane_count_++);
     lanes_[entry.lane] = Lane{index, fresh_before, job, job};
     work_[job].before = fields(entry, added.header.now);
+    work_[job].changed = 0;
   } else {
     Lane& lane = lanes_[entry.lane];
     following_[lane.last] = job;
     work_[job].before = work_[lane.last].after;
+    work_[job].changed = 1;
     lane.last = job;
   }
 }
 
 inline std::size_t Batch::size_of(std::uint32_t job) const {
   return pool_[packets_[job]].stage == Stage::flow ? size_ : fragment_record_size;
-}
-
-inline bool Batch::changed(std::uint32_t job) const {
-  return !same_bytes(work_[job].before, work_[job].after, size_of(job));
 }
 
 inline bool Batch::plain(std::uint32_t job) const {

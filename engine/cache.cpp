@@ -9,20 +9,29 @@ namespace snf {
 
 namespace {
 
+constexpr std::size_t huge_page = 2 << 20;
+
+std::size_t round_up(std::size_t size, std::size_t unit) { return (size + unit - 1) / unit * unit; }
+
+// Flows are looked up at random: with small pages each look-up would wait for the page tables, too.
 Mapping map_memory(std::size_t size) {
-  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
-  return Mapping(static_cast<std::uint8_t*>(memory), Unmap{size});
+  const std::size_t mapped = round_up(size, huge_page) + huge_page;
+  void* base = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) throw std::bad_alloc();
+  const std::size_t skipped = -reinterpret_cast<std::uintptr_t>(base) % huge_page;
+  std::uint8_t* memory = static_cast<std::uint8_t*>(base) + skipped;
+  madvise(memory, mapped - huge_page, MADV_HUGEPAGE);
+  return Mapping(memory, Unmap{base, mapped});
 }
 
 constexpr unsigned eviction_tries = 512;
 
 }  // namespace
 
-void Unmap::operator()(std::uint8_t* memory) const { munmap(memory, size); }
+void Unmap::operator()(std::uint8_t*) const { munmap(base, size); }
 
-RecordTable::RecordTable(std::uint32_t capacity, std::size_t value_capacity, bool keep)
-    : capacity_(capacity), stride_(sizeof(Entry) + (value_capacity + 7) / 8 * 8), keep_(keep) {
+RecordTable::RecordTable(std::uint32_t capacity, std::size_t value_capacity, bool keep, const Keys& keys)
+    : capacity_(capacity), stride_(sizeof(Entry) + round_up(value_capacity, sizeof(Entry))), keep_(keep), keys_(keys) {
   const std::uint64_t slot_count = std::bit_ceil(static_cast<std::uint64_t>(capacity) * 2);
   mask_ = slot_count - 1;
   entries_ = map_memory(capacity * stride_);
@@ -34,10 +43,10 @@ std::uint32_t RecordTable::insert(const Key& key, std::uint64_t hash, std::uint6
   if (index == none) return none;
   Entry& entry = (*this)[index];
   entry.key = key;
-  entry.hash = hash;
   entry.flight = none;
-  entry.lane = none;
+  entry.lane = Entry::no_lane;
   entry.generation = 0;
+  entry.quiet_until = Entry::ticks(now);
   entry.size = 0;
   entry.live = true;
   entry.usable = entry.found = false;
@@ -50,7 +59,7 @@ std::uint32_t RecordTable::insert(const Key& key, std::uint64_t hash, std::uint6
 }
 
 std::uint64_t RecordTable::slot_of(std::uint32_t index) {
-  std::uint64_t i = (*this)[index].hash & mask_;
+  std::uint64_t i = home(index);
   while (slots()[i].entry != index + 1) i = (i + 1) & mask_;
   return i;
 }
@@ -59,8 +68,8 @@ std::uint64_t RecordTable::slot_of(std::uint32_t index) {
 void RecordTable::erase(std::uint32_t index) {
   std::uint64_t hole = slot_of(index);
   for (std::uint64_t i = (hole + 1) & mask_; slots()[i].entry != 0; i = (i + 1) & mask_) {
-    const std::uint64_t home = (*this)[slots()[i].entry - 1].hash & mask_;
-    if (((i - home) & mask_) >= ((i - hole) & mask_)) {
+    const std::uint64_t wanted = home(slots()[i].entry - 1);
+    if (((i - wanted) & mask_) >= ((i - hole) & mask_)) {
       slots()[hole] = slots()[i];
       hole = i;
     }
@@ -81,7 +90,7 @@ std::uint32_t RecordTable::free_entry(std::uint64_t now) {
   if (free_ == none && used_ < capacity_) return used_++;
   for (unsigned i = 0; free_ == none && i < eviction_tries; ++i) {
     Entry& entry = (*this)[hand_];
-    const bool held = entry.flight != none || entry.lane != none;
+    const bool held = entry.flight != none || entry.lane != Entry::no_lane;
     const bool tired = i >= eviction_tries / 2;  // a cache may forget what is in use
     if (!held && (keep_ ? ended(entry, now) : !entry.recent || tired)) erase(hand_);
     entry.recent = false;
@@ -96,7 +105,7 @@ void RecordTable::sweep(std::uint64_t now, unsigned count) {
   for (unsigned i = 0; i < count && used_ > 0; ++i) {
     hand_ = (hand_ + 1) % used_;
     Entry& entry = (*this)[hand_];
-    if (entry.live && entry.flight == none && entry.lane == none && ended(entry, now)) erase(hand_);
+    if (entry.live && entry.flight == none && entry.lane == Entry::no_lane && ended(entry, now)) erase(hand_);
   }
 }
 

@@ -70,6 +70,7 @@ void Flights::commit_here(const Lane& lane, std::uint32_t job, PacketQueue& held
   Entry& entry = table_[lane.entry];
   write_record(entry.value(), job);
   entry.size = static_cast<std::uint16_t>(envelope_size + batch_.size_of(job));
+  entry.quiet_until = Entry::ticks(moment_.ms);
   stats_.commits.add();
   if (batch_.absent(lane)) stats_.new_flows.add();
   release_all(held);

@@ -33,10 +33,11 @@ std::uint32_t refuse(FragmentReason reason) { return verdict_drop | reason << 8;
 void process_fragment(const Packet& packet, Job& job) {
   std::memcpy(job.after, job.before, fragment_record_size);
   job.lifetime = fragment_lifetime;
-  job.fault = 0;
+  job.fault = job.changed = 0;
   job.verdict = verdict_forward;
   if (packet.layout.first_fragment) {
     remember(packet, job.after);
+    job.changed = std::memcmp(job.before, job.after, fragment_record_size) != 0;
   } else if (job.before[0] == 0) {
     job.verdict = refuse(without_first);
   } else if (packet.layout.fragment_offset < header_end(job.before)) {

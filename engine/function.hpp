@@ -11,7 +11,7 @@
 
 namespace snf {
 
-inline constexpr std::uint32_t function_abi = 1;
+inline constexpr std::uint32_t function_abi = 2;
 inline constexpr std::size_t max_record_size = 96;  // bytes of the function's own fields
 
 // Low byte of Job::verdict. The next byte of a DROP is an index into the function's own reasons, plus one; 0: `denied`.
@@ -26,9 +26,10 @@ struct Job {
   PacketRecord* packet;        // in; `effects` are out
   const std::uint8_t* before;  // record fields without envelope, unaligned; all zero where there is no record
   std::uint8_t* after;         // out: working copy, `before` as changed by process
-  std::uint64_t lifetime;      // out: ms, lifetime(after)
+  std::uint64_t lifetime;      // in: not 0 to ask for it in any case; out: ms, lifetime(after), if asked for or changed
   std::uint32_t verdict;       // out
-  std::uint32_t fault;         // out: 1 if process raised; `after` then equals `before`
+  std::uint16_t fault;         // out: 1 if the function raised; `after` then equals `before`
+  std::uint16_t changed;       // in: 1 if `before` is the `after` of an earlier job; out: 1 if `after` differs from it
 };
 static_assert(sizeof(Job) == 40);
 

@@ -96,9 +96,11 @@ class Outlet {
 
 inline void Outlet::send(Side to, const Frame& frame, std::uint64_t received) {
   Buffer& buffer = buffers_[static_cast<unsigned>(to)];
-  buffer.frames[buffer.count] = frame;
-  buffer.received[buffer.count] = received;
-  if (++buffer.count == batch) transmit(to);
+  const unsigned count = buffer.count;
+  buffer.frames[count] = frame;
+  buffer.received[count] = received;
+  buffer.count = count + 1;
+  if (count + 1 == batch) transmit(to);
 }
 
 inline void Outlet::forward(std::uint32_t index) {

@@ -7,6 +7,8 @@ namespace snf {
 
 namespace {
 
+constexpr unsigned prefetch_distance = 4;  // packets after which a place of the index, asked for, is there
+
 std::int64_t wall_minus_monotonic_us() {
   using std::chrono::duration_cast, std::chrono::microseconds;
   const auto wall = std::chrono::system_clock::now().time_since_epoch();
@@ -127,14 +129,17 @@ unsigned Pipe::step(std::uint64_t now_ns) {
     const auto side = static_cast<unsigned>(frames_[i].side);
     ++packets[side];
     bytes[side] += frames_[i].length;
-    if (arrive(frames_[i], now_ns, arrivals_[count])) ++count;
+    if (!arrive(frames_[i], now_ns, arrivals_[count])) continue;
+    if (++count > prefetch_distance) flights_.prefetch_entry(arrivals_[count - 1 - prefetch_distance].hash);
   }
   for (const unsigned side : {0u, 1u}) {
     if (packets[side] == 0) continue;
     stats_.received[side].add(packets[side]);
     stats_.received_bytes[side].add(bytes[side]);
   }
-  for (unsigned i = 0; i < count; ++i) flights_.prefetch_entry(arrivals_[i].hash);
+  for (unsigned i = count > prefetch_distance ? count - prefetch_distance : 0; i < count; ++i) {
+    flights_.prefetch_entry(arrivals_[i].hash);
+  }
   for (unsigned i = 0; i < count; ++i) flights_.enter(arrivals_[i].packet, arrivals_[i].key, arrivals_[i].hash);
   flights_.finish();
   enter_learned();

@@ -29,20 +29,6 @@ inline Envelope read_envelope(const std::uint8_t* from) {
   return envelope;
 }
 
-// Word by word, the last one overlapping: records are short, and a call of memcmp costs more than the work.
-inline bool same_bytes(const std::uint8_t* one, const std::uint8_t* other, std::size_t size) {
-  if (size < 8) return std::memcmp(one, other, size) == 0;
-  const auto difference = [&](std::size_t at) {
-    std::uint64_t a, b;
-    std::memcpy(&a, one + at, sizeof a);
-    std::memcpy(&b, other + at, sizeof b);
-    return a ^ b;
-  };
-  std::uint64_t different = difference(size - 8);
-  for (std::size_t at = 0; at + 8 < size; at += 8) different |= difference(at);
-  return different == 0;
-}
-
 // Every stored byte is checked here, once, before the engine believes it.
 inline bool valid_record(Bytes value, std::size_t record_size) {
   return value.size() == envelope_size + record_size && value[0] == schema_version;

@@ -15,7 +15,7 @@ from example_function import BEHIND, NO_FLOW, PROTOCOL, Pinhole
 from forms import assert_forms_agree, compare
 from statelessnf import builder
 from statelessnf.builder import build, build_key
-from statelessnf.compiled import Array, run_compiled
+from statelessnf.compiled import Array, jobs_for, run_compiled, run_jobs
 from statelessnf.errors import BuildError
 from statelessnf.find import find_function
 from statelessnf.function import Function, Outcome, table_arrays
@@ -97,6 +97,28 @@ def test_a_job_continues_on_the_record_of_the_one_before() -> None:
     outcomes, _ = burst(Pinhole, columns, chain=True)
     assert [o.verdict for o in outcomes] == [FORWARD, FORWARD, drop_as(BEHIND), FORWARD]
     assert [int(o.record["highest"][0]) for o in outcomes] == [100_000, 200_000, 200_000, 200_001]
+
+
+@pytest.mark.parametrize("ask", [False, True])
+def test_a_job_says_whether_the_record_changed_and_only_then_its_lifetime(ask: bool) -> None:
+    packets, after = np.zeros(4, PACKET), np.zeros(4, Pinhole.record)
+    packets["protocol"], packets["tcp_flags"], packets["sequence"] = TCP, SYN, [5, 5, 6, 6]
+    jobs = jobs_for(packets, np.zeros(4, Pinhole.record), after, chain=True, ask=ask)
+    run_jobs(build(Pinhole), Pinhole, jobs, table_arrays(Pinhole, Pinhole.Config()))
+    assert list(jobs["changed"]) == [1, 0, 1, 0]
+    assert list(jobs["lifetime"]) == [300_000, 300_000 * ask, 300_000, 300_000 * ask]
+    assert list(jobs["verdict"]) == [FORWARD] * 4
+
+
+def test_a_change_is_seen_wherever_it_is(tmp_path: Path) -> None:
+    """Whole words of the record, and the rest behind them."""
+    function = load(tmp_path, "record.list[packet.frame_length] = 1\nreturn FORWARD")
+    size = len(np.zeros(1, function.record)[0]["list"])
+    packets, after = np.zeros(size, PACKET), np.zeros(size, function.record)
+    packets["frame_length"] = range(size)
+    jobs = jobs_for(packets, np.zeros(size, function.record), after)
+    run_jobs(build(function), function, jobs, table_arrays(function, function.Config()))
+    assert list(jobs["changed"]) == [1] * size
 
 
 FAULTY = """record.state, record.value = 1, packet.now
@@ -322,7 +344,7 @@ import ctypes, sys, time
 before = time.perf_counter()
 library = ctypes.CDLL(sys.argv[1], mode=2)
 spent = time.perf_counter() - before
-assert ctypes.c_uint32.in_dll(library, "snf_abi").value == 1
+assert ctypes.c_uint32.in_dll(library, "snf_abi").value == 2
 size = ctypes.c_uint32.in_dll(library, "snf_record_size").value
 library.snf_burst(ctypes.c_uint64(0), ctypes.c_uint64(0), ctypes.c_uint64(0), ctypes.c_uint64(0))
 resident = int(open("/proc/self/statm").read().split()[1]) * 4

@@ -32,6 +32,7 @@ OTHER: Endpoint = ("10.0.0.2", 40000)
 RESOLVER: Endpoint = ("198.51.100.53", 53)
 SA, FA = SYN | ACK, FIN | ACK
 ONE = [{"addresses": "203.0.113.1"}]
+IPV6: dict[str, Any] = {"pool": [{"addresses": "2001:db8:1::8-2001:db8:1::b"}], "subscribers": ["fd00::/64"]}
 WEB = {"protocol": "tcp", "external": "203.0.113.1", "ports": "80", "inner": "10.0.0.80", "inner_port": 8080}
 
 
@@ -45,10 +46,14 @@ def test_both_directions_are_translated(protocol: int) -> None:
 
 
 def test_ipv6() -> None:
-    play = Play(config(pool=[{"addresses": "2001:db8:1::/120"}], subscribers=["fd00:0:0:1::/64"]))
-    outer = play.out(UDP, ("fd00:0:0:1::42", 5000), ("2001:db8:2::1", 53))
-    assert outer[0].startswith("2001:db8:1::")
-    assert play.back(UDP, ("2001:db8:2::1", 53), outer) == ("fd00:0:0:1::42", 5000)
+    """A network too large to be counted is spread by a hash."""
+    play, used = Play(config(**IPV6)), list[str]()
+    for i in range(64):
+        inner = (f"fd00::{i + 1:x}:0:0:1", 5000)
+        outer = play.out(UDP, inner, ("2001:db8:2::1", 53))
+        assert play.back(UDP, ("2001:db8:2::1", 53), outer) == inner
+        used.append(outer[0])
+    assert all(used.count(f"2001:db8:1::{last}") > 6 for last in "89ab")
 
 
 def test_mapping_is_endpoint_independent() -> None:
@@ -471,6 +476,8 @@ def test_segment_size_is_clamped() -> None:
     answer = play.send(INBOUND, TCP, SERVER, play.out(TCP, HOST), tcp_flags=SA, mss=1460)
     assert answer.sent["mss"] == 1360
     assert Play().send(OUTBOUND, TCP, HOST, SERVER, tcp_flags=SYN, mss=1460).sent["mss"] == 1460
+    ipv6 = Play(config(**IPV6, outside_mtu=600))  # IPv6 has no path below 1280 (RFC 8200 §5)
+    assert ipv6.send(OUTBOUND, TCP, ("fd00::1", 1), ("2001:db8:2::1", 2), tcp_flags=SYN, mss=1440).sent["mss"] == 1220
 
 
 def test_mapping_is_logged_once() -> None:

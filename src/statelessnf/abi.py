@@ -2,7 +2,7 @@
 
 import numpy as np
 
-FUNCTION_ABI = 1  # function_abi in engine/function.hpp
+FUNCTION_ABI = 2  # function_abi in engine/function.hpp
 
 JOB = np.dtype(
     [
@@ -11,7 +11,8 @@ JOB = np.dtype(
         ("after", "<u8"),
         ("lifetime", "<u8"),
         ("verdict", "<u4"),
-        ("fault", "<u4"),
+        ("fault", "<u2"),
+        ("changed", "<u2"),
     ],
     align=True,
 )

@@ -32,7 +32,7 @@ from statelessnf.reach import entries, global_names, place, reach_of
 
 _STUB = Path(__file__).with_name("burst.c")
 _OPTIONS = {"boundscheck": True, "nogil": True, "error_model": "python", "fastmath": False}
-_CC = ("cc", "-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
+_CC = ("cc", "-std=c11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
 _LINK = ("-Wl,-z,defs", "-Wl,-z,relro,-z,now", "-lm")
 
 
@@ -105,25 +105,28 @@ def _dispatchers(functions: list[FunctionType]) -> dict[FunctionType, Any]:
     return made
 
 
-def _step(function: type[Function], process: Any, lifetime: Any, tables_at: Any) -> Callable[..., Any]:
-    """One job: run `process` on the working copy, check what it answers, ask for the lifetime."""
+def _steps(function: type[Function], process: Any, lifetime: Any, tables_at: Any) -> dict[str, Callable[..., Any]]:
+    """What burst.c calls for one job, by name: `process` on the working copy, and what it answers checked; lifetime."""
     job_at, packet_at, record_at = _record_at(JOB), _record_at(PACKET), _record_at(function.record)
     reasons = len(function.drop_reasons)
 
     def step(address: Any, table_address: Any, services: Any) -> int:
         job = job_at(address)
-        packet, record = packet_at(job.packet), record_at(job.after)
-        tables = tables_at(table_address, services)
-        verdict = process(packet, record, tables)
+        verdict = process(packet_at(job.packet), record_at(job.after), tables_at(table_address, services))
         if verdict not in (FORWARD, PARK) and (verdict & 0xFF != DROP or not 0 <= verdict >> 8 <= reasons):
             raise ValueError("unknown verdict")
-        milliseconds = lifetime(record, tables)
-        if not 0 <= milliseconds <= MAX_LIFETIME:
-            raise ValueError("impossible lifetime")
-        job.verdict, job.lifetime = verdict, milliseconds
+        job.verdict = verdict
         return 0
 
-    return step
+    def last(address: Any, table_address: Any, services: Any) -> int:
+        job = job_at(address)
+        milliseconds = lifetime(record_at(job.after), tables_at(table_address, services))
+        if not 0 <= milliseconds <= MAX_LIFETIME:
+            raise ValueError("impossible lifetime")
+        job.lifetime = milliseconds
+        return 0
+
+    return {"snf_step": step, "snf_lifetime": last}
 
 
 def _essence(error: NumbaError) -> tuple[str, str]:
@@ -177,8 +180,8 @@ def _refuse_floats(dispatchers: dict[FunctionType, Any]) -> None:
                 raise BuildError(problem, where, "use //; give the field as (field + 0)")
 
 
-def _library(function: type[Function]) -> tuple[str, str]:
-    """LLVM IR of the function, and the name of its entry point in there."""
+def _libraries(function: type[Function]) -> dict[str, tuple[str, str]]:
+    """LLVM IR of what burst.c calls, and the name of its entry point in there, by the name that it has in C."""
     # Numba also links for itself, though nothing runs here: the name only has to be known.
     llvm.add_symbol("snf_classify", ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value)
     dispatchers = _dispatchers(reach_of(function).functions)
@@ -189,21 +192,34 @@ def _library(function: type[Function]) -> tuple[str, str]:
     _compile_one(lifetime, dispatchers[lifetime], (record, kind), "milliseconds")
     _refuse_allocation(dispatchers)
     _refuse_floats(dispatchers)
-    step = numba.njit(**_OPTIONS)(_step(function, dispatchers[process], dispatchers[lifetime], tables_at))
+    steps = _steps(function, dispatchers[process], dispatchers[lifetime], tables_at)
+    return {name: _compiled(step) for name, step in steps.items()}
+
+
+def _compiled(step: Callable[..., Any]) -> tuple[str, str]:
+    dispatcher = numba.njit(**_OPTIONS)(step)
     signature = (types.uint64, types.uint64, types.uint64)
-    step.compile(signature)
-    compiled = step.overloads[signature]
+    dispatcher.compile(signature)
+    compiled = dispatcher.overloads[signature]
     return compiled.library.get_llvm_str(), compiled.fndesc.llvm_func_name
 
 
-def _emit(text: str, entry: str) -> bytes:
-    """The object file: everything internal but `snf_step`."""
-    llvm.initialize_native_asmprinter()
+def _module(name: str, text: str, entry: str) -> Any:
+    """One library, everything internal but its entry point, which is called `name`."""
     module = llvm.parse_assembly(text)
     for value in (*module.functions, *module.global_variables):
         if not value.is_declaration and value.name != entry:
             value.linkage = "internal"
-    module.get_function(entry).name = "snf_step"
+    module.get_function(entry).name = name
+    return module
+
+
+def _emit(libraries: dict[str, tuple[str, str]]) -> bytes:
+    """The object file."""
+    llvm.initialize_native_asmprinter()
+    module, *others = [_module(name, *library) for name, library in libraries.items()]
+    for other in others:
+        module.link_in(other)
     target = llvm.Target.from_triple(llvm.get_process_triple())
     cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     machine = target.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small")
@@ -238,4 +254,4 @@ def _link(function: type[Function], emitted: bytes, output: Path) -> None:
 
 def compile_function(function: type[Function], output: Path) -> None:
     """Write the shared object that engine/function.hpp describes to `output`. Raises BuildError."""
-    _link(function, _emit(*_library(function)), output)
+    _link(function, _emit(_libraries(function)), output)

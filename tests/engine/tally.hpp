@@ -19,6 +19,7 @@ inline void process(Job& job) {
   const std::uint16_t order = job.packet->window;
   std::memcpy(job.after, job.before, record_size);
   job.fault = order == fail;
+  job.changed = order == count || order == refuse;
   job.lifetime = order == fail ? 0 : lifetime;
   job.verdict = order == ask ? (job.before[0] != 0 ? verdict_forward : verdict_drop | 1 << 8) : verdict_forward;
   if (order == ask || order == fail || order == pass) return;

@@ -18,8 +18,13 @@ Key key_of(unsigned number) {
   return key;
 }
 
-// Few different hashes, so that runs of the index collide, wrap around and have to be closed up.
-std::uint64_t hash_of(unsigned number) { return (number % 7 * 0x4000000000000001ull) + number % 3 * 0x3f; }
+const Keys keys(1, 2);
+
+std::uint64_t hash_of(unsigned number) { return keys.hash(key_of(number)); }
+
+std::uint32_t insert(RecordTable& table, unsigned number, std::uint64_t now = 0) {
+  return table.insert(key_of(number), hash_of(number), now);
+}
 
 void put(Entry& entry, std::uint64_t deadline) {
   write_envelope(entry.value(), {1, deadline});
@@ -30,7 +35,7 @@ void put(Entry& entry, std::uint64_t deadline) {
 
 TEST_CASE("record table: what a map would hold") {
   constexpr unsigned capacity = 60, numbers = 100;
-  RecordTable table(capacity, envelope_size + 8, true);
+  RecordTable table(capacity, envelope_size + 8, true, keys);
   std::unordered_map<unsigned, std::uint32_t> reference;
   std::mt19937 random(1);
   for (unsigned i = 0; i < 50'000; ++i) {
@@ -43,7 +48,7 @@ TEST_CASE("record table: what a map would hold") {
       if (random() % 2 == 0) continue;
       table.erase(index);
       reference.erase(number);
-    } else if (const std::uint32_t made = table.insert(key_of(number), hash_of(number), 0); made != none) {
+    } else if (const std::uint32_t made = insert(table, number); made != none) {
       put(table[made], 1000);  // has not ended
       reference[number] = made;
     } else {
@@ -53,65 +58,82 @@ TEST_CASE("record table: what a map would hold") {
   }
 }
 
+TEST_CASE("record table: keys of one hash are told apart") {
+  RecordTable table(2, 64, false, keys);
+  insert(table, 1);
+  CHECK(table.find(key_of(2), hash_of(1)) == none);
+}
+
+TEST_CASE("record table: quiet until the time that was set, on a circle") {
+  RecordTable table(1, 64, false, keys);
+  constexpr std::uint64_t now = (std::uint64_t{16} << 32) - 160;  // ticks wrap around ten ticks later
+  Entry& entry = table[insert(table, 1, now)];
+  CHECK_FALSE(entry.quiet(now));
+  entry.quiet_until = Entry::ticks(now + 320);
+  CHECK(entry.quiet(now));
+  CHECK(entry.quiet(now + 304));
+  CHECK_FALSE(entry.quiet(now + 320));
+}
+
 TEST_CASE("record table: a new entry is absent, unusable, and held by nobody") {
-  RecordTable table(2, 64, false);
-  const std::uint32_t first = table.insert(key_of(1), 1, 0);
+  RecordTable table(2, 64, false, keys);
+  const std::uint32_t first = insert(table, 1);
   table.set_usable(table[first]);
   table[first].found = true;
   put(table[first], 5);
   table.erase(first);
-  const std::uint32_t again = table.insert(key_of(2), 2, 0);
+  const std::uint32_t again = insert(table, 2);
   CHECK(again == first);
   CHECK_FALSE(table.usable(table[again]));
-  CHECK_FALSE(table[again].found);
+  CHECK_FALSE(bool{table[again].found});
   CHECK(table[again].size == 0);
   CHECK(table[again].flight == none);
-  CHECK(table[again].lane == none);
+  CHECK(table[again].lane == Entry::no_lane);
 }
 
 TEST_CASE("record table: to forget all leaves the entries, and makes none usable") {
-  RecordTable table(2, 64, false);
-  const std::uint32_t index = table.insert(key_of(1), 1, 0);
+  RecordTable table(2, 64, false, keys);
+  const std::uint32_t index = insert(table, 1);
   table.set_usable(table[index]);
   CHECK(table.usable(table[index]));
   table.forget_all();
   CHECK_FALSE(table.usable(table[index]));
-  CHECK(table.find(key_of(1), 1) == index);
+  CHECK(table.find(key_of(1), hash_of(1)) == index);
 }
 
 TEST_CASE("record table: a cache evicts what was not looked up lately, and never what is held") {
-  RecordTable table(3, 64, false);
-  for (const unsigned number : {1u, 2u, 3u}) table.insert(key_of(number), number, 0);
-  REQUIRE(table.insert(key_of(4), 4, 0) != none);  // all were in use: one of them has to go
+  RecordTable table(3, 64, false, keys);
+  for (const unsigned number : {1u, 2u, 3u}) insert(table, number);
+  REQUIRE(insert(table, 4) != none);  // all were in use: one of them has to go
   CHECK(table.size() == 3);
-  const std::uint32_t kept = table.find(key_of(4), 4);
+  const std::uint32_t kept = table.find(key_of(4), hash_of(4));
   table[kept].flight = 1;
-  for (const unsigned number : {5u, 6u, 7u}) REQUIRE(table.insert(key_of(number), number, 0) != none);
-  CHECK(table.find(key_of(4), 4) == kept);
+  for (const unsigned number : {5u, 6u, 7u}) REQUIRE(insert(table, number) != none);
+  CHECK(table.find(key_of(4), hash_of(4)) == kept);
   for (std::uint32_t index = 0; index < 3; ++index) table[index].lane = 1;
-  CHECK(table.insert(key_of(8), 8, 0) == none);
+  CHECK(insert(table, 8) == none);
 }
 
 TEST_CASE("record table: a large cache whose entries are all in use has room for one more") {
-  RecordTable table(2000, 64, false);
-  for (unsigned number = 0; number < 2000; ++number) REQUIRE(table.insert(key_of(number), number, 0) != none);
-  CHECK(table.insert(key_of(2000), 2000, 0) != none);
+  RecordTable table(2000, 64, false, keys);
+  for (unsigned number = 0; number < 2000; ++number) REQUIRE(insert(table, number) != none);
+  CHECK(insert(table, 2000) != none);
 }
 
 TEST_CASE("record table: the truth is evicted only when its deadline has passed") {
-  RecordTable table(2, 64, true);
-  put(table[table.insert(key_of(1), 1, 0)], 10);
-  put(table[table.insert(key_of(2), 2, 0)], 20);
-  CHECK(table.insert(key_of(3), 3, 10) == none);
-  CHECK(table.insert(key_of(3), 3, 11) != none);
-  CHECK(table.find(key_of(1), 1) == none);
-  CHECK(table.find(key_of(2), 2) != none);
+  RecordTable table(2, 64, true, keys);
+  put(table[insert(table, 1)], 10);
+  put(table[insert(table, 2)], 20);
+  CHECK(insert(table, 3, 10) == none);
+  CHECK(insert(table, 3, 11) != none);
+  CHECK(table.find(key_of(1), hash_of(1)) == none);
+  CHECK(table.find(key_of(2), hash_of(2)) != none);
 }
 
 TEST_CASE("record table: the sweep removes what has ended, a few entries at a time") {
-  RecordTable table(8, 64, true);
-  for (unsigned number = 0; number < 8; ++number) put(table[table.insert(key_of(number), number, 0)], number);
-  table[table.find(key_of(0), 0)].flight = 1;
+  RecordTable table(8, 64, true, keys);
+  for (unsigned number = 0; number < 8; ++number) put(table[insert(table, number)], number);
+  table[table.find(key_of(0), hash_of(0))].flight = 1;
   table.sweep(4, 2);
   CHECK(table.size() >= 6);
   table.sweep(4, 8);

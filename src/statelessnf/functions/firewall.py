@@ -19,7 +19,7 @@ from statelessnf.functions.queries import ask, belongs, is_request
 from statelessnf.functions.rules import ACTIONS, ALLOW, MAX_RULES, REJECT, Rule, check_size, rule_rows
 from statelessnf.functions.tcp_reset import is_exact_reset, is_over
 from statelessnf.functions.tcp_states import CLOSE, DOUBTED, FIRST_LOW, NONE, REVIVED
-from statelessnf.functions.tcp_tracking import BAD_FLAGS, OPENS, PASS, begin, track
+from statelessnf.functions.tcp_tracking import BAD_FLAGS, OPENS, PASS, begin, is_settled, track
 from statelessnf.functions.tcp_window import elapsed, touch
 from statelessnf.functions.timeouts import (
     GENERIC,
@@ -102,6 +102,8 @@ def is_live(record: Any) -> bool:
 
 def follow_tcp(packet: Any, record: Any, tables: Any) -> int:
     side = side_of(packet, record)
+    if is_settled(packet, record, side):
+        return FORWARD
     if is_over(record):  # refused; the RST may come twice
         again = packet.tcp_flags & RST and is_exact_reset(packet, record, side)
         return FORWARD if again else open_flow(packet, record, tables)

@@ -9,6 +9,7 @@ from typing import Any
 
 from statelessnf.functions.tcp_reset import reset, trusted_again
 from statelessnf.functions.tcp_states import (
+    DOUBTED,
     ESTABLISHED,
     FIRST_LOW,
     IGNORE,
@@ -17,6 +18,7 @@ from statelessnf.functions.tcp_states import (
     NOTED_ACK,
     NOTED_SYN,
     REPLIED,
+    REVIVED,
     SEGMENT_ACK,
     SEGMENT_RST,
     SEGMENT_SYN,
@@ -42,7 +44,7 @@ from statelessnf.functions.tcp_window import (
     touch,
     widen,
 )
-from statelessnf.packet import SYN
+from statelessnf.packet import ACK, FIN, RST, SYN
 from statelessnf.sequence import add32, seq_lt
 
 # Answers of `track`
@@ -55,6 +57,19 @@ def begin(packet: Any, record: Any) -> None:
     record.slack = FIRST_SLACK
     touch(packet, record)
     open_side(packet, record, 0)
+
+
+def is_settled(packet: Any, record: Any, side: int) -> bool:
+    """Nearly every segment: of an established flow, inside of the window, telling nothing that is worth a commit.
+
+    `track` would let it pass and leave the record as it is.
+    """
+    if record.state != ESTABLISHED or record.flags & (NOTED_SYN | NOTED_ACK | DOUBTED | REVIVED):
+        return False
+    if packet.tcp_flags & (FIN | SYN | RST | ACK) != ACK:
+        return False
+    slack = slack_of(record)
+    return bool(place(packet, record, side, slack, False) == INSIDE and not moves(packet, record, side, slack))
 
 
 def track(packet: Any, record: Any, side: int) -> int:
