@@ -22,6 +22,7 @@ from statelessnf.packet import (
     FRAGMENT,
     ICMP,
     ICMP_ERROR,
+    ICMPV6,
     INBOUND,
     ORDINARY,
     OUTBOUND,
@@ -120,6 +121,8 @@ def test_no_two_inner_endpoints_share_a_mapping(play: Play, arrivals: list[Any],
             if passage.done:
                 under_way.remove(passage)
                 watch.left(passage)
+                if passage.done == "forward" and passage.received["kind"] == ORDINARY and random.random() < 0.3:
+                    under_way.append(play.start(_follow_ups(passage.received, passage.sent)[0]))
             watch.pairs_are_whole()
         if not under_way:
             play.now += pause  # nobody holds what it has read for longer than a record lives (rule 14)
@@ -143,7 +146,7 @@ def test_what_has_left_comes_back(play: Play, arrivals: list[Any]) -> None:
 
 
 def _answer(request: Any) -> int:
-    return {8: 0, 13: 14}.get(int(request["icmp_type"]), 0)
+    return {8: 0, 13: 14, 128: 129}.get(int(request["icmp_type"]), 0)
 
 
 @settings(max_examples=200, deadline=None)
@@ -209,33 +212,58 @@ _configs = {
 }  # fmt: skip
 
 
+def _follow_ups(received: Any, sent: Any) -> list[Any]:
+    """What may come after a packet that has left: its answers, errors about it, and the same on the wrong side."""
+    there, here = ends(sent)[::-1], ends(received)
+    hairpin = there[0][0].startswith(("10.", "fd")) if received["direction"] == OUTBOUND else False
+    back = OUTBOUND if hairpin else INBOUND
+    protocol, answer = int(received["protocol"]), {"icmp_type": _answer(received), "mss": 1460}
+    made = [packet(back, protocol, there[0], there[1], **answer, tcp_flags=flags) for flags in (SYN | ACK, RST)]
+    made.append(packet(back, protocol, there[1], there[0], kind=ICMP_ERROR, icmp_type=3))
+    made.append(packet(back, protocol, here[0], here[1]))
+    made.append(packet(OUTBOUND, protocol, here[1], here[0], kind=ICMP_ERROR))
+    return made
+
+
 @pytest.mark.parametrize("name", _configs)
 def test_forms_agree_on_flows(name: str) -> None:
     """Packets that get somewhere: any bytes at all seldom have an address that is known."""
     chosen = _configs[name]
-    built, arrays = build(Nat), table_arrays(Nat, chosen)
+    built, arrays, passed = build(Nat), table_arrays(Nat, chosen), [0, 0]
 
-    @settings(max_examples=60, deadline=None)
-    @given(st.lists(st.tuples(_packets(), st.integers(0, MAX_ATTEMPTS), st.integers(0, 2**64 - 1)), max_size=10))
+    def agree_on(play: Play, sent: Any) -> Passage:
+        found = play.read(key_of(sent, chosen.filtering)) or bytes(Nat.record.itemsize)
+        compare(Nat, built, np.array([sent], PACKET), np.frombuffer(found, Nat.record), arrays, None)
+        unhurried = sent.copy()
+        unhurried["attempt"] = 0
+        passage = play.run(unhurried)
+        passed[int(sent["direction"])] += passage.done == "forward"
+        return passage
+
+    @settings(max_examples=120, deadline=None)
+    @given(st.lists(st.tuples(_packets(), st.integers(0, MAX_ATTEMPTS), st.integers(0, 2**64 - 1)), max_size=6))
     def agree(arrivals: list[Any]) -> None:
-        play, sent = Play(chosen), np.zeros(len(arrivals), PACKET)
-        for i, (arrived, attempt, bits) in enumerate(arrivals):
-            sent[i] = arrived if name != "ipv6" else _as_ipv6(arrived, bits)
-            sent[i]["attempt"] = attempt
-        for i in range(len(sent)):
-            found = play.read(key_of(sent[i], chosen.filtering)) or bytes(Nat.record.itemsize)
-            compare(Nat, built, sent[i : i + 1], np.frombuffer(found, Nat.record), arrays, None)
-            play.run(sent[i].copy())
+        play = Play(chosen)
+        for arrived, attempt, bits in arrivals:
+            sent = arrived if name != "ipv6" else _as_ipv6(arrived, bits)
+            sent["attempt"] = attempt
+            passage = agree_on(play, sent)
+            if passage.done == "forward":
+                for packet_after in _follow_ups(sent, passage.sent):
+                    agree_on(play, packet_after)
 
     agree()
+    assert min(passed) > 5, "packets that are all dropped show nothing"
 
 
 def _as_ipv6(arrived: Any, bits: int) -> Any:
     """The same packet between IPv6 hosts; the lower halves of inner addresses have any bits, the highest one too."""
     made = arrived.copy()
     made["version"] = 6
-    for end in ("source", "destination"):
-        inner = ends(arrived)[end == "destination"][0].startswith("10.")
-        made[f"{end}_high"] = 0xFD00 << 48 | bits % 5 if inner else 0x20010DB8 << 32 | 1 << 16
-        made[f"{end}_low"] = bits if inner else 0xFF00 | int(arrived[f"{end}_low"]) & 0xFF
+    made["protocol"] = ICMPV6 if arrived["protocol"] == ICMP else arrived["protocol"]
+    made["icmp_type"] = {8: 128, 0: 129}.get(int(arrived["icmp_type"]), 1)
+    for end, (address, _) in zip(("source", "destination"), ends(arrived), strict=True):
+        outside = 0x20010DB8 << 32 | (1 if address.startswith("203.") else 2) << 16
+        made[f"{end}_high"] = 0xFD00 << 48 | bits % 5 if address.startswith("10.") else outside
+        made[f"{end}_low"] = bits if address.startswith("10.") else 0xFF00 | int(arrived[f"{end}_low"]) & 0xFF
     return made
