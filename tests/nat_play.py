@@ -26,13 +26,17 @@ from statelessnf.packet import (
     PACKET,
     SYN,
     TCP,
-    UDP,
 )
 
 Endpoint = tuple[str, int]
 Key = tuple[int, int, tuple[tuple[int, int], tuple[int, int]]]
 
 SERVER: Endpoint = ("198.51.100.7", 443)
+RESOLVER: Endpoint = ("198.51.100.53", 53)
+HOST: Endpoint = ("10.0.0.1", 40000)
+OTHER: Endpoint = ("10.0.0.2", 40000)
+ONE = [{"addresses": "203.0.113.1"}]
+WEB = {"protocol": "tcp", "external": "203.0.113.1", "ports": "80", "inner": "10.0.0.80", "inner_port": 8080}
 
 
 def config(**more: Any) -> Any:
@@ -206,6 +210,3 @@ class Play:
         """The live record of a flow from inside, None: there is none."""
         found = self.read(key_of(packet(OUTBOUND, protocol, source, destination), self.config.filtering))
         return None if found is None else np.frombuffer(found, Nat.record)[0]
-
-
-__all__ = ["ICMP", "INBOUND", "OUTBOUND", "SERVER", "TCP", "UDP", "Endpoint", "Passage", "Play", "config", "packet"]

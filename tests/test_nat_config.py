@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nat_play import OUTBOUND, UDP, Play, ends
+from nat_play import Play, ends
 from statelessnf.config import parse
 from statelessnf.errors import ConfigError
 from statelessnf.function import table_arrays
 from statelessnf.functions.nat import Nat
 from statelessnf.functions.nat_words import explain, warnings
+from statelessnf.packet import OUTBOUND, UDP
 
 POOL = [{"addresses": ["203.0.113.0/28"]}]
 WEB = {"protocol": "tcp", "external": "203.0.113.1", "ports": "80", "inner": "10.0.0.80"}
