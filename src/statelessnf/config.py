@@ -27,7 +27,7 @@ from statelessnf.config_errors import explain
 from statelessnf.errors import ConfigError, SnfError
 from statelessnf.find import find_function
 from statelessnf.function import Function
-from statelessnf.networks import NetworkField
+from statelessnf.networks import Network, NetworkField
 from statelessnf.store.embedded import default_run_directory
 from statelessnf.store.url import StoreUrl, parse_url
 
@@ -186,14 +186,17 @@ def parse(document: dict[str, Any], path: Path) -> Deployment:
     rest = {key: value for key, value in document.items() if key != known.name}
     deployment = _validated(Deployment, rest, path, (), extra=known.name)
     deployment._section = document.get(known.name, {})
-    deployment._settings = function_settings(known, deployment._section, path)
+    deployment._settings = function_settings(known, deployment._section, path, deployment.inside)
     deployment._function_class, deployment._path = known, path
     return deployment
 
 
-def function_settings(function: type[Function], section: object, where: Path) -> BaseModel:
-    """A valid `Config` of the function from its section; `where` is for messages. Raises ConfigError."""
-    return _validated(function.Config, section, where, (function.name,))
+def function_settings(function: type[Function], section: object, where: Path, inside: tuple[Network, ...]) -> BaseModel:
+    """A valid `Config` of the function from its section; `where` is for messages. Raises ConfigError.
+
+    Validators of the `Config` find the deployment's networks in their context, as `inside`.
+    """
+    return _validated(function.Config, section, where, (function.name,), context={"inside": inside})
 
 
 def _function(reference: str, path: Path) -> type[Function]:
@@ -207,8 +210,15 @@ def _function(reference: str, path: Path) -> type[Function]:
         raise ConfigError(where + error.what, f"{path}: function", error.do) from error
 
 
-def _validated(model: type[Model], data: object, path: Path, prefix: tuple[str, ...], extra: str = "") -> Model:
+def _validated(
+    model: type[Model],
+    data: object,
+    path: Path,
+    prefix: tuple[str, ...],
+    extra: str = "",
+    context: dict[str, Any] | None = None,
+) -> Model:
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, context=context)
     except ValidationError as error:
         raise explain(error, model, path, prefix, extra) from error

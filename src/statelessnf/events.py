@@ -14,8 +14,13 @@ from statelessnf.packet import ICMP, ICMPV6, PACKET, SCTP, TCP, UDP
 PROTOCOLS = {ICMP: "icmp", TCP: "tcp", UDP: "udp", ICMPV6: "icmpv6", SCTP: "sctp"}
 
 
-def event_document(header: bytes, code: int, value: int, function: type[Function]) -> dict[str, Any]:
-    """`header`: packet record of 120 bytes; `code`: index into the function's events; `value`: the function's own."""
+def event_document(
+    header: bytes, code: int, value: int, function: type[Function], record: bytes = b""
+) -> dict[str, Any]:
+    """`header`: packet record of 120 bytes; `code`: index into the function's events; `value`: the function's own.
+
+    `record`: the function's fields of the flow's record as the packet left it, empty where they are not known.
+    """
     packet = np.frombuffer(header, PACKET)[0]
     protocol = int(packet["protocol"])
     document = {
@@ -28,6 +33,8 @@ def event_document(header: bytes, code: int, value: int, function: type[Function
         "destination": _address(packet, "destination"),
         "bytes": int(packet["frame_length"]),
     }
+    if record:
+        document |= function.describe(np.frombuffer(record, function.record)[0])
     if protocol in (ICMP, ICMPV6):
         return document | {"icmp_type": int(packet["icmp_type"]), "icmp_code": int(packet["icmp_code"])}
     return document | {name: int(packet[name]) for name in ("source_port", "destination_port")}

@@ -65,6 +65,7 @@ class Function:
     events: ClassVar[tuple[str, ...]] = ()
     table_types: ClassVar[Mapping[str, np.dtype[Any]]] = {}  # in the order in which the engine gets the tables
     Config: ClassVar[type[BaseModel]] = NoConfig
+    rewrites: ClassVar[bool] = False  # `process` assigns addresses and ports of packets
 
     @staticmethod
     def process(packet: Any, record: Any, tables: Any) -> int:
@@ -77,6 +78,11 @@ class Function:
     @staticmethod
     def tables(config: Any) -> Mapping[str, np.ndarray[Any, Any]]:
         """One 1-d array for each of `table_types`, made from a valid `Config`."""
+        return {}
+
+    @staticmethod
+    def describe(record: Any) -> Mapping[str, Any]:
+        """What an event tells of the flow's record (an element of the record type), for JSON. Never compiled."""
         return {}
 
     def __init_subclass__(cls) -> None:

@@ -48,7 +48,8 @@ class Instance:
         if published.function != function.name:
             what = f"the deployment's store has rules of function {published.function!r}"
             raise ConfigError(what, self.deployment.name, "use another name for this deployment")
-        settings = function_settings(function, published.section, Path(f"rules version {published.version}"))
+        where = Path(f"rules version {published.version}")
+        settings = function_settings(function, published.section, where, self.deployment.inside)
         self.engine.swap_tables(*tables_of(function, settings))
         self.version = published.version
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from statelessnf.config import Deployment
+from statelessnf.errors import ConfigError
 from statelessnf.function import Function, table_arrays
 from statelessnf.store.checks import StoreAccess
 
@@ -29,13 +30,25 @@ def tables_of(function: type[Function], settings: BaseModel) -> Tables:
     return Tables([(array.tobytes(), len(array)) for array in arrays.values()], rules)
 
 
+def engine_lacks(function: type[Function]) -> str:
+    """What this release's engine would have to do for the function, and does not; empty: nothing."""
+    if not function.rewrites:
+        return ""
+    return f"function {function.name} rewrites packets, and this release's engine does not"
+
+
 def deployment_number(name: str) -> int:
     """32 bits that keep deployments apart that share a store."""
     return int.from_bytes(hashlib.blake2s(name.encode(), digest_size=4).digest(), "little")
 
 
 def pipe_options(deployment: Deployment, program: Path, store: StoreAccess | None) -> dict[str, Any]:
-    """Options that a single pipe and an instance share. `program` from `builder.build`; no store: the baseline."""
+    """Options that a single pipe and an instance share. `program` from `builder.build`; no store: the baseline.
+
+    Raises ConfigError for a function that the engine cannot run, FunctionError.
+    """
+    if problem := engine_lacks(deployment.function_class):
+        raise ConfigError(problem, f"{deployment.path}: function", "snf check explains the file all the same")
     tables = tables_of(deployment.function_class, deployment.settings)
     limits, stale = deployment.instance, deployment.store.stale_ms
     options: dict[str, Any] = {

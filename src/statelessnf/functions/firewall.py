@@ -14,10 +14,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from statelessnf.function import Function, classify
+from statelessnf.functions.opening import may_open
 from statelessnf.functions.queries import ask, belongs, is_request
 from statelessnf.functions.rules import ACTIONS, ALLOW, MAX_RULES, REJECT, Rule, check_size, rule_rows
 from statelessnf.functions.tcp_reset import is_exact_reset, is_over
-from statelessnf.functions.tcp_states import CLOSE, DOUBTED, FIRST_LOW, NONE, REVIVED, SEGMENT_SYN, segment_of
+from statelessnf.functions.tcp_states import CLOSE, DOUBTED, FIRST_LOW, NONE, REVIVED
 from statelessnf.functions.tcp_tracking import BAD_FLAGS, OPENS, PASS, begin, is_settled, track
 from statelessnf.functions.tcp_window import elapsed, touch
 from statelessnf.functions.timeouts import (
@@ -43,13 +44,6 @@ UDP_STREAM_MS = 2000  # a flow that is still answered after this time is a strea
 def side_of(packet: Any, record: Any) -> int:
     """0 if the sender opened the flow."""
     return 0 if (packet.from_low != 0) == (record.flags & FIRST_LOW != 0) else 1
-
-
-def may_open(packet: Any) -> bool:
-    """Packets that can be the first of a flow."""
-    if packet.protocol == TCP:
-        return segment_of(packet.tcp_flags) == SEGMENT_SYN
-    return bool(packet.protocol not in (ICMP, ICMPV6) or is_request(packet.icmp_type))
 
 
 def admitted(packet: Any, tables: Any, rule: int) -> int:

@@ -84,7 +84,8 @@ def _protocol(value: object) -> int:
 
 
 Networks = Annotated[tuple[NetworkField, ...], BeforeValidator(listed)]
-Ports = Annotated[tuple[Annotated[Range, BeforeValidator(_ports)], ...], BeforeValidator(listed)]
+PortRange = Annotated[Range, BeforeValidator(_ports)]
+Ports = Annotated[tuple[PortRange, ...], BeforeValidator(listed)]
 
 
 class Rule(BaseModel):
