@@ -83,14 +83,20 @@ class Service(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Service":
-        problem = next(chain(self._pool_problems(), self._policy_problems()), None)
+        problem = next(chain(self._port_problems(), self._pool_problems(), self._policy_problems()), None)
         if problem is not None:
             raise ValueError(problem)
         return self
 
-    def _pool_problems(self) -> Iterator[str]:
+    def _port_problems(self) -> Iterator[str]:
         if not self.ports or any(first == 0 for first, _ in self.ports):
             yield "ports: there is none, or port 0; name those that clients connect to"
+        several = len(self.ports) > 1 or any(first < last for first, last in self.ports)
+        open_port = several and any(server.port is None for server in self.servers)
+        if self.check is not None and self.check.port is None and open_port:
+            yield "check: it needs a port, as the service has several; set the one to be checked"
+
+    def _pool_problems(self) -> Iterator[str]:
         if not self.servers:
             yield "servers: the pool is empty; add at least one server"
         for one, other in combinations(self.servers, 2):

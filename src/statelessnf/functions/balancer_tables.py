@@ -160,7 +160,10 @@ def _rule(service: Service) -> Rule:
 
 
 def balancer_rules(config: BalancerConfig) -> Array:
-    """Rows for the classifier: rule i is service i; behind them whatever goes to, and comes from, a virtual address."""
+    """Rows for the classifier: rule 0 is what comes from a virtual address; then the services; then all else to one.
+
+    From a virtual address only servers may send, in flows: a packet from there to there would go round for ever.
+    """
     virtual = tuple(ip_network(address) for address in {service.address: None for service in config.services})
     of_services = [_rule(service) for service in config.services]
-    return rule_rows([*of_services, Rule(action="deny", destination=virtual), Rule(action="deny", source=virtual)])
+    return rule_rows([Rule(action="deny", source=virtual), *of_services, Rule(action="deny", destination=virtual)])

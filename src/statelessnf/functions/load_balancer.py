@@ -37,6 +37,7 @@ from statelessnf.functions.server_choice import NO_SERVER, next_server
 from statelessnf.packet import FORWARD, ICMP_ERROR, ORDINARY, TCP, drop_as, reject
 
 NO_FLOW, NO_SERVICE, NO_SERVER_UP, SERVER_DOWN, ADDRESS_IN_USE, NOT_OF_FLOW, NOT_FOR_US = range(7)  # drop reasons
+FROM_OURS, NOT_OURS = -1, -2  # of a virtual address, of none: see balancer_rules
 MAX_ATTEMPTS = 16  # servers tried for a client's port that is in use with those before
 
 
@@ -59,8 +60,8 @@ def server_state(record: Any, tables: Any) -> int:
 
 
 def service_of(packet: Any, tables: Any) -> int:
-    """Index of a service; behind the last one: to a virtual address; then: from one; negative: neither."""
-    return classify(tables.services, packet)
+    """Index of a service; behind the last one: to a virtual address; or FROM_OURS, or NOT_OURS."""
+    return classify(tables.services, packet) - 1
 
 
 def schedule(packet: Any, record: Any, tables: Any, service: int) -> int:
@@ -82,12 +83,14 @@ def schedule(packet: Any, record: Any, tables: Any, service: int) -> int:
 
 def open_flow(packet: Any, record: Any, tables: Any) -> int:
     service = service_of(packet, tables)
-    if service < 0:
+    if service == FROM_OURS:
+        return drop_as(NO_FLOW)
+    if service == NOT_OURS:
         return FORWARD if tables.settings[0].forward_others else drop_as(NOT_FOR_US)
     if service == tables.pools.size:
         return refuse(packet, tables, NO_SERVICE)
     may_open = is_syn(packet) or (packet.protocol != TCP and packet.kind == ORDINARY)
-    if service > tables.pools.size or not may_open:
+    if not may_open:
         return refuse(packet, tables, NO_FLOW)
     return schedule(packet, record, tables, service)
 

@@ -6,10 +6,10 @@ policy has filled (balancer_tables.py) with the servers that take new flows:
                      gives every server the same share instead, within the noise of chance.
   weighted           each server as often as its weight says.
   consistent_hash    a Maglev table: a change of the servers moves few hashes. With affinity: few clients.
-  least_connections  each server once; of two taken by hash the one with fewer connections for its weight. Loads are
-                     counted in the store and reach all instances at the same moment: the least loaded one of all would
-                     be overrun until the next time, the better of two is not (Mitzenmacher, "How Useful Is Old
-                     Information?", 2000).
+  least_connections  each server once; of two taken by hash the one with fewer connections for its weight, the surer the
+                     fewer. Loads are counted in the store and reach all instances at once, and late: the least loaded
+                     server of all would be overrun until the next time, and in a small pool the better of two just so
+                     (Mitzenmacher, "How Useful Is Old Information?", 2000). A chance in proportion overruns nobody.
 Affinity takes the hash of the source address in place of the flow's. It has no secret: who owns many addresses can aim.
 """
 
@@ -67,11 +67,14 @@ def next_server(packet: Any, tables: Any, service: int) -> int:
         return int(one)
     other_place = (place + 1 + scaled(mix32(bits ^ _STEP), count - 1)) % count  # another one, where there is another
     other = tables.slots[first + other_place].server + 0
-    return int(lighter(tables, one, other))
+    return int(one if is_lighter(tables, one, other, mix32(bits) >> 19) else other)
 
 
-def lighter(tables: Any, one: int, other: int) -> int:
-    """Which of two servers has fewer connections for its weight; the first if both have as many."""
-    mine = (tables.loads[one].connections + 0) * tables.servers[other].weight
-    its = (tables.loads[other].connections + 0) * tables.servers[one].weight
-    return one if mine <= its else other
+def is_lighter(tables: Any, one: int, other: int, chance: int) -> bool:
+    """True with probability a / (a + b), a and b being one's and the other's room: weight for each connection.
+
+    `chance`: 13 bits, so that nothing here exceeds 63.
+    """
+    room = (tables.loads[other].connections + 1) * tables.servers[one].weight
+    others_room = (tables.loads[one].connections + 1) * tables.servers[other].weight
+    return bool(chance * (room + others_room) >> 13 < room)
