@@ -241,10 +241,13 @@ def test_a_dead_server_gets_nothing_and_its_connections_are_reset() -> None:
     for flow, server in flows.items():
         fate = one.take(flow, tcp_flags=ACK)
         assert (fate, one.rejected) == (("server_down", True) if server == A else ("forward", False))
+    ids = {str(backend.server.address): backend.identity for backend in backends(one.settings)}
+    assert one.store.loads[ids[A]] == 0
+    for flow in flows:
         assert one.take(flow) == "forward", "a SYN gets another server"
         assert one.server == B
     assert spread_of(one, 50).keys() == {B}
-    assert set(one.store.loads.elements()) == {backends(one.settings)[1].identity}
+    assert set(one.store.loads.elements()) == {ids[B]}
 
 
 def test_a_syn_to_a_server_that_died_moves() -> None:
@@ -334,6 +337,11 @@ def test_a_forged_reset_is_undone_by_traffic() -> None:
     one = Instance(config(A))
     handshake(one, FLOW)
     assert one.take(FLOW, tcp_flags=RST) == "forward"
+    commits = one.store.commits
+    for flags in (ACK, RST, ACK, RST):  # what was in flight, and answers to it
+        assert one.take(FLOW, tcp_flags=flags) == "forward"
+    assert (state(one), one.store.commits) == (CLOSED, commits)
+    one.store.now += 2000
     assert one.take(FLOW, tcp_flags=ACK) == "forward"
     assert (state(one), sum(one.store.loads.values())) == (OPEN, 1)
 

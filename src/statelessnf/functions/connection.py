@@ -2,9 +2,9 @@
 
 A load balancer refuses no segment of a connection: that is for the server, which knows its numbers. So there is no
 window here, and the record changes four times in a connection: SYN, first acknowledgement of the client, one FIN each.
-What follows costs no more than what others do: any acknowledgement opens the flow, as in Linux IPVS. A RST may be
-forged; the flow then stays for `tcp_closing_s`, and is what it was as soon as traffic goes on (RFC 7857 §2.2 has the
-same for NATs). In mode `direct` only the client is heard, and its FIN ends the flow; while segments pass, it lives.
+Any acknowledgement of the client opens the flow, as in Linux IPVS. A RST may be forged; the flow then stays for
+`tcp_closing_s`, and is what it was if traffic goes on behind what was in flight (RFC 7857 §2.2 has NATs wait, too). In
+mode `direct` only the client is heard, and its FIN ends the flow, whose record lives on while segments pass.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ DIRECT = 1  # the frame goes to the server as it is; answers do not come back he
 CLIENT_FIN = 2
 SERVER_FIN = 4
 
-STREAM_MS = 2000  # datagrams that still come after this time are a stream (as conntrack has it)
+GOES_ON_MS = 2000  # datagrams that still come after this time are a stream (as conntrack has it); segments: no end
 
 
 class FlowTimeouts(BaseModel):
@@ -61,25 +61,32 @@ def begin(packet: Any, record: Any) -> None:
     touch(packet, record)
 
 
-def end(record: Any) -> None:
+def end(packet: Any, record: Any) -> None:
     """The flow counts no more; it stays for a while, for what still comes."""
     record.state = CLOSED
     record.counted = 0
+    touch(packet, record)
 
 
 def follow(packet: Any, record: Any, sender: int) -> None:
     """Take a packet of a flow. Fragments and ICMP errors change nothing."""
     if packet.kind != ORDINARY:
         return
-    if packet.protocol != TCP:
-        if record.state == ASKED and elapsed(packet, record) >= STREAM_MS:
-            record.state = STREAM
-        return
+    if packet.protocol == TCP:
+        _follow_segment(packet, record, sender)
+    elif record.state == ASKED and elapsed(packet, record) >= GOES_ON_MS:
+        record.state = STREAM
+
+
+def _follow_segment(packet: Any, record: Any, sender: int) -> None:
     if segment_of(packet.tcp_flags) == SEGMENT_FIN:
         record.flags = record.flags | (CLIENT_FIN if sender == CLIENT else SERVER_FIN)
     following = _next_state(packet, record, sender)
-    record.state = following
-    record.counted = 0 if following == CLOSED else 1
+    if following == CLOSED and record.state != CLOSED:
+        end(packet, record)
+    elif following != CLOSED:
+        record.state = following
+        record.counted = 1
 
 
 def _next_state(packet: Any, record: Any, sender: int) -> int:
@@ -87,6 +94,7 @@ def _next_state(packet: Any, record: Any, sender: int) -> int:
     if segment == SEGMENT_RST or (segment == SEGMENT_FIN and _has_ended(record)):
         return CLOSED
     waits = record.state == OPENING and sender == SERVER
+    waits = waits or (record.state == CLOSED and elapsed(packet, record) < GOES_ON_MS)
     if segment not in (SEGMENT_ACK, SEGMENT_FIN) or waits or _has_ended(record):
         return int(record.state)
     return CLOSING if record.flags & (CLIENT_FIN | SERVER_FIN) else OPEN

@@ -103,7 +103,8 @@ def lose_server(packet: Any, record: Any, tables: Any) -> int:
     if packet.kind != ORDINARY:  # a later fragment changes no record
         return drop_as(SERVER_DOWN)
     if packet.protocol == TCP and not is_syn(packet) and tables.pools[service].reset:
-        end(record)
+        if record.state != CLOSED:
+            end(packet, record)
         reject(packet)
         return drop_as(SERVER_DOWN)
     return schedule(packet, record, tables, service)
@@ -152,7 +153,7 @@ class LoadBalancer(Function):
             ("virtual_low", "<u8"),
             ("server_port", "<u2"),
             ("virtual_port", "<u2"),
-            ("changed", "<u4"),  # ms modulo 2^32: when the flow began
+            ("changed", "<u4"),  # ms modulo 2^32: when the flow began, or ended
         ]
     )
     drop_reasons = (
