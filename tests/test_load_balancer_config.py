@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from balancer_play import VIRTUAL, config
-from statelessnf.config import function_settings
+from statelessnf.config import parse
 from statelessnf.errors import ConfigError
 from statelessnf.functions.balancer_config import BalancerConfig
 from statelessnf.functions.balancer_tables import (
@@ -20,7 +20,6 @@ from statelessnf.functions.balancer_tables import (
     balancer_rules,
     balancer_tables,
 )
-from statelessnf.functions.load_balancer import LoadBalancer
 from statelessnf.functions.load_balancer_words import explain, warnings
 from statelessnf.networks import mapped
 
@@ -30,9 +29,13 @@ ONCE_ANY = [{"address": "10.0.0.1", "port": 80}, {"address": "10.0.0.1"}]
 MAPPED = "::ffff:192.0.2.1"
 
 
+def configured(section: Any) -> Any:
+    return parse({"name": "shop", "function": "load_balancer", "load_balancer": section}, Path("lb.toml")).settings
+
+
 def refused(section: Any) -> str:
     with pytest.raises(ConfigError) as error:
-        function_settings(LoadBalancer, section, Path("lb.toml"))
+        configured(section)
     return error.value.line()
 
 
@@ -104,7 +107,7 @@ def test_services_that_cannot_stand_beside_each_other(other: dict[str, Any], say
 
 def test_services_that_can() -> None:
     others = [{**WEB, "name": "udp", "protocol": "udp"}, {**WEB, "name": "next", "ports": [81]}]
-    function_settings(LoadBalancer, {"services": [WEB, *others]}, Path("lb.toml"))
+    assert len(configured({"services": [WEB, *others]}).services) == 3
 
 
 @pytest.mark.parametrize(
