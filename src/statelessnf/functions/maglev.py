@@ -19,13 +19,11 @@ def is_prime(number: int) -> bool:
     return number > 1 and all(number % divisor for divisor in range(2, isqrt(number) + 1))
 
 
-def _permutation(name: bytes, size: int) -> list[int]:
-    """In which order a server wants the slots: offset + k * skip, all of them, as `size` is prime."""
+def _preference(name: bytes, size: int) -> tuple[int, int]:
+    """(offset, skip): a server wants the slots offset + k * skip, in this order: all of them, as `size` is prime."""
     digest = hashlib.blake2b(name, digest_size=16).digest()
-    offset = int.from_bytes(digest[:8], "little") % size
-    skip = int.from_bytes(digest[8:], "little") % (size - 1) + 1
-    wanted: list[int] = ((offset + np.arange(size, dtype=np.int64) * skip) % size).tolist()
-    return wanted
+    offset, skip = (int.from_bytes(half, "little") for half in (digest[:8], digest[8:]))
+    return offset % size, skip % (size - 1) + 1
 
 
 def maglev_slots(weights: Mapping[bytes, int], size: int) -> Slots:
@@ -37,15 +35,16 @@ def maglev_slots(weights: Mapping[bytes, int], size: int) -> Slots:
     if not weights:
         return np.zeros(0, np.int64)
     order = {name: index for index, name in enumerate(weights)}
-    heaviest, names = max(weights.values()), sorted(weights)
-    wanted = {name: iter(_permutation(name, size)) for name in names}
+    heaviest, wanted = max(weights.values()), {name: _preference(name, size) for name in sorted(weights)}
     owner, free, turn = [-1] * size, size, 0
     while free:
         turn += 1
-        for name in names:
-            takes = turn * weights[name] // heaviest > (turn - 1) * weights[name] // heaviest
-            if takes and free:
-                slot = next(slot for slot in wanted[name] if owner[slot] < 0)
-                owner[slot] = order[name]
-                free -= 1
+        for name in wanted:
+            slot, skip = wanted[name]
+            if not free or turn * weights[name] // heaviest == (turn - 1) * weights[name] // heaviest:
+                continue
+            while owner[slot] >= 0:
+                slot = (slot + skip) % size
+            owner[slot], free = order[name], free - 1
+            wanted[name] = (slot, skip)
     return np.array(owner, np.int64)
