@@ -138,10 +138,12 @@ def test_fragments_go_where_their_flow_goes() -> None:
     one = Instance(config(A, protocol="udp", ports=[53]))
     flow = (CLIENT, 40000, VIRTUAL, 53)
     assert one.take(flow, protocol=UDP) == "forward"
+    one.store.now += 2500
     assert one.take(flow, protocol=UDP, kind=FRAGMENT) == "forward"
-    assert one.server == A
+    assert (one.server, state(one)) == (A, ASKED), "fragments change nothing"
     one.load(down=[A])
     assert one.take(flow, protocol=UDP, kind=FRAGMENT) == "server_down"
+    assert one.store.commits == 1
 
 
 def spread_of(one: Instance, flows: int = 800) -> Counter[str]:
