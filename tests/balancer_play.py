@@ -182,3 +182,12 @@ def handshake(instance: Instance, ends: Ends) -> str:
         assert ends_of(instance.sent) == (ends[2], ends[3], ends[0], ends[1])
     assert instance.take(ends, tcp_flags=ACK) == "forward"
     return server
+
+
+def spread_of(one: Instance, flows: int = 800) -> Counter[str]:
+    """Flows of so many clients, by server."""
+    found: Counter[str] = Counter()
+    for i in range(flows):
+        assert one.take((f"198.51.{i >> 8}.{i & 255}", 30000 + i, VIRTUAL, 80)) == "forward"
+        found[one.server] += 1
+    return found

@@ -13,7 +13,7 @@ import re
 from typing import NamedTuple
 
 from statelessnf.functions.health_check import HealthCheck
-from statelessnf.networks import Address
+from statelessnf.owned import Address
 
 LINE_LIMIT = 1024  # bytes of a status line (RFC 9112 §4)
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from itertools import chain, combinations
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from statelessnf.functions.connection import FlowTimeouts
 from statelessnf.functions.health_check import HealthCheck, Port
 from statelessnf.functions.maglev import is_prime
 from statelessnf.functions.rules import Ports
-from statelessnf.networks import Address, AddressField
+from statelessnf.owned import Address, parse_range
 
 MAX_SERVICES = 4096
 MAX_SLOTS = 65_535  # of a service
@@ -24,6 +24,19 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+def _host(value: object) -> Address:
+    """A single address that a host may have."""
+    if isinstance(value, Address):
+        return value
+    found = parse_range(value)
+    if found.first != found.last:
+        raise ValueError(f"{value!r} is {len(found)} addresses; write a single one")
+    return found.first
+
+
+Host = Annotated[Address, BeforeValidator(_host)]
+
+
 def _weight(value: object) -> object:
     if value == 0 and not isinstance(value, bool):
         raise ValueError("weight 0 gives a server nothing; set drain = true to take it out gently")
@@ -33,15 +46,10 @@ def _weight(value: object) -> object:
 class Server(Section):
     """One server of a pool."""
 
-    address: AddressField
+    address: Host
     port: Port | None = None  # by default the one that the client asked for
     weight: Annotated[int, BeforeValidator(_weight), Field(ge=1, le=256)] = 1
     drain: bool = False  # gets no new flows, keeps those it has
-
-    @field_validator("address")
-    @classmethod
-    def _reachable(cls, address: Address) -> Address:
-        return checked_host(address)
 
     def __str__(self) -> str:
         if self.port is None:
@@ -49,23 +57,11 @@ class Server(Section):
         return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
 
 
-def checked_host(address: Address) -> Address:
-    """ValueError for an address that no single host of a network can have."""
-    for name in ("unspecified", "loopback", "multicast"):
-        if getattr(address, f"is_{name}"):
-            raise ValueError(f"{address} is a {name} address, which nobody can reach; use a host's own")
-    if str(address) == "255.255.255.255":
-        raise ValueError(f"{address} is the broadcast address, which nobody can reach; use a host's own")
-    if address.version == 6 and address.ipv4_mapped is not None:
-        raise ValueError(f"{address} is an IPv4 address in disguise; write {str(address.ipv4_mapped)!r}")
-    return address
-
-
 class Service(Section):
     """A virtual address, protocol and ports, and the pool of servers behind them."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
-    address: AddressField
+    address: Host
     protocol: Literal["tcp", "udp"] = "tcp"
     ports: Ports
     mode: Literal["nat", "direct"] = "nat"
@@ -75,11 +71,6 @@ class Service(Section):
     table_size: int = 16_381  # slots of consistent_hash, a prime; Cilium's default
     check: HealthCheck | None = None
     servers: tuple[Server, ...] = Field(strict=False)
-
-    @field_validator("address")
-    @classmethod
-    def _reachable(cls, address: Address) -> Address:
-        return checked_host(address)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Service":
