@@ -48,7 +48,8 @@ struct PacketRecord {
                                       // quoted packet, as the quoted packet was sent)
   std::uint8_t attempt;               // how often a candidate was refused (NAT)
   std::uint8_t effect_count;          // how many of `effects` count; reset by the engine before each run
-  std::uint8_t reserved[5];
+  std::uint8_t direct;  // written by the NF: 1: nothing is rewritten, the frame goes to the neighbour `destination`
+  std::uint8_t reserved[4];
   std::uint16_t ttl;  // TTL or hop limit
   std::uint16_t reserved2;
 };

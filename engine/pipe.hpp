@@ -24,7 +24,7 @@ struct PipeOptions {
 
 class Pipe {
  public:
-  static constexpr unsigned burst = 32;
+  static constexpr unsigned burst = 64;
 
   // store: null for Mode::baseline. Port and keys outlive the pipe. Throws std::bad_alloc.
   Pipe(const PipeOptions& options, Port& port, const Keys& keys, std::unique_ptr<Store> store,

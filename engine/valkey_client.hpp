@@ -81,8 +81,10 @@ class RequestQueue {
 
 class ValkeyClient {
  public:
+  // A batch leaves when it is full, or when no other is on its way: while the store is busy, requests gather, as each
+  // batch costs both sides a wake-up.
   static constexpr std::size_t batch_keys = 100;
-  static constexpr unsigned eager_batches = 2, most_batches = 8;
+  static constexpr unsigned eager_batches = 1, most_batches = 8;
 
   ValkeyClient(const ValkeyOptions& options, Stats& stats);
 

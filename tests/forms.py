@@ -87,8 +87,9 @@ def _plain(
 
 def compare(
     function: type[Function], built: Path, sent: Array, record: Array, arrays: dict[str, Array], services: Any
-) -> None:
-    """AssertionError that shows both outcomes if the forms differ on `sent` in turn, starting from `record` (1,)."""
+) -> Array:
+    """The record after `sent` in turn, starting from `record` (1,). AssertionError that shows both outcomes if the
+    forms differ."""
     kept = {name: array.copy() for name, array in arrays.items()}
     plain_sent, compiled_sent = sent.copy(), sent.copy()
     plain = _plain(function, plain_sent, record[0], arrays, services)
@@ -102,6 +103,7 @@ def compare(
             raise AssertionError(f"the forms differ on packet {i} of {len(sent)}: {Fields(sent[i])}\n{after}")
     for name, array in arrays.items():
         assert array.tobytes() == kept[name].tobytes(), f"table {name} was changed: {Elements(array)}"
+    return plain[-1].record
 
 
 def assert_forms_agree(function: type[Function], config: BaseModel, examples: int = 300) -> None:

@@ -199,7 +199,7 @@ TEST_CASE("valkey client: replies that answer something else end the connection;
   }
 }
 
-TEST_CASE("valkey client: two batches at once, up to eight when full, the rest gathers") {
+TEST_CASE("valkey client: one batch at once, up to eight when full, the rest gathers") {
   Session session;
   session.up();
   const auto is_batch = [](const std::string& out, std::size_t keys) {
@@ -208,10 +208,8 @@ TEST_CASE("valkey client: two batches at once, up to eight when full, the rest g
   session.read(0, "k");
   CHECK(is_batch(session.poll(), 1));
   session.read(1, "k");
-  CHECK(is_batch(session.poll(), 1));
-  session.read(2, "k");
   CHECK(session.poll() == "");
-  session.read(3, "k");
+  session.read(2, "k");
   CHECK(session.poll() == "");
   CHECK(session.feed("*1\r\n_\r\n") == "r0=absent");
   CHECK(is_batch(session.poll(), 2));
@@ -219,8 +217,8 @@ TEST_CASE("valkey client: two batches at once, up to eight when full, the rest g
   std::string out = session.poll();
   std::size_t batches = 0;
   for (std::size_t at = 0; (at = out.find("*101\r\n$4\r\nMGET", at)) != std::string::npos; ++at) ++batches;
-  CHECK(batches == 6);
-  CHECK(session.client->outstanding() == 1003);
+  CHECK(batches == 7);
+  CHECK(session.client->outstanding() == 1002);
 }
 
 TEST_CASE("valkey client: lost in the middle, everything is answered once, then again after the next connection") {
@@ -266,8 +264,6 @@ TEST_CASE("valkey client: what was answered before the loss is not answered agai
   session.up();
   session.read(4, "d");
   CHECK(session.poll() == wire({"MGET", "d"}));
-  session.read(5, "e");
-  CHECK(session.poll() == wire({"MGET", "e"}));
 }
 
 TEST_CASE("valkey client: half a reply of a dead connection does not reach the next one") {
