@@ -121,9 +121,26 @@ def test_help_names_all_commands(capsys: pytest.CaptureFixture[str], monkeypatch
 def test_help_is_quick_to_import() -> None:
     """Nothing heavy is imported for help and completion."""
     heavy = ("numba", "numpy", "valkey", "pydantic", "statelessnf._engine")
-    show = f"import sys, statelessnf.cli; print([m for m in {heavy} if m in sys.modules])"
+    show = f"import sys, statelessnf.cli_commands; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_an_instance_starts_without_the_other_commands() -> None:
+    show = "import sys, statelessnf.cli as cli; sys.argv[1:] = {words}\n"
+    show += "import atexit; atexit.register(lambda: print('typer' in sys.modules)); cli.main()"
+    for words, imported in ((["run", "no.toml"], False), (["run", "no.toml", "--json"], False), (["--help"], True)):
+        done = subprocess.run(
+            [sys.executable, "-c", show.format(words=words)], capture_output=True, text=True, check=False
+        )
+        assert done.stdout.splitlines()[-1] == str(imported)
+
+
+@pytest.mark.parametrize("words", [["run", "no.toml"], ["run", "no.toml", "--json"], ["run", "--json", "no.toml"]])
+def test_ways_to_say_run(
+    words: list[str], folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused(snf(capsys, monkeypatch, *words), 1, "no.toml")
 
 
 def test_check(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

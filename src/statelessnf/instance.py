@@ -8,7 +8,6 @@ refused while the store is nearly full (protocol.md, rule 11).
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -37,7 +36,7 @@ class Instance:
 
     def __init__(self, deployment: Deployment, engine: _engine.Instance, say: Say) -> None:
         self.deployment, self.engine = deployment, engine
-        self.number = secrets.token_hex(4)
+        self.number = os.urandom(4).hex()
         self.version = 0  # of the rules in force; 0: those of the file, nothing is published
         self._say = say
         self._admission = Admission()

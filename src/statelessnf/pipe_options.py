@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +57,7 @@ def pipe_options(deployment: Deployment, program: Path, store: StoreAccess | Non
         "rules": tables.rules,
         "mode": "baseline" if store is None else deployment.store.cache,
         "deployment": deployment_number(deployment.name),
-        "secret": secrets.randbits(64) if store is None else store.secret,
+        "secret": int.from_bytes(os.urandom(8), "little") if store is None else store.secret,
         "limits": {
             "packets": limits.packets,
             "flows": limits.cache_flows,

@@ -7,7 +7,7 @@ records, and its secret, which the first instance writes and all others read.
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 from dataclasses import dataclass, field
 
@@ -99,7 +99,7 @@ def _check_schema(client: StoreClient, url: StoreUrl, deployment: str) -> None:
 
 
 def _agree_on_secret(client: StoreClient, url: StoreUrl, deployment: str, proposed: int | None) -> int:
-    own = secrets.token_bytes(8) if proposed is None else proposed.to_bytes(8, "little")
+    own = os.urandom(8) if proposed is None else proposed.to_bytes(8, "little")
     key = f"statelessnf:{deployment}:secret"
     found = _settle(client, key, own)
     if len(found) != 8:

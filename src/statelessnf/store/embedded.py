@@ -16,7 +16,6 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
-import secrets
 import socket
 import subprocess
 import sys
@@ -142,7 +141,7 @@ def _ensure_secret(path: Path) -> None:
     if path.exists():
         return
     with NamedTemporaryFile(dir=path.parent) as fresh:
-        fresh.write(secrets.token_bytes(8))
+        fresh.write(os.urandom(8))
         fresh.flush()
         with suppress(FileExistsError):
             path.hardlink_to(fresh.name)
