@@ -18,7 +18,7 @@ import valkey
 
 from statelessnf import cli
 from statelessnf.capture import CaptureWriter
-from statelessnf.find import find_function
+from statelessnf.config import load
 from statelessnf.pipe_options import engine_lacks
 from statelessnf.store.embedded import server_binary
 
@@ -370,7 +370,7 @@ def test_examples_are_valid_and_without_warnings(
     code, out, err = snf(capsys, monkeypatch, "check", str(path), "--json")
     assert (code, err) == (0, "")
     document = json.loads(out)
-    lacks = engine_lacks(find_function(document["function"]))
+    lacks = engine_lacks(load(path).function_class)
     assert document["warnings"] == ([f"{lacks}: snf run and snf replay refuse it"] if lacks else [])
 
 
