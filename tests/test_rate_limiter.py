@@ -6,6 +6,7 @@ The function is found as users' functions are: by file and class, next to its de
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from statelessnf.packet import TCP as TCP_NUMBER
 from statelessnf.packet import UDP as UDP_NUMBER
 from statelessnf.split import Split
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "rate-limiter.toml"
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "rate-limiter.toml"
 DEPLOYMENT = load(EXAMPLE)
 LIMITER, CONFIG = DEPLOYMENT.function_class, DEPLOYMENT.settings
 RATE, BURST = 500_000, 250_000  # as in the file
@@ -131,7 +133,7 @@ _steps = st.tuples(
     st.sampled_from([0, 0, 0, 0, 1000, 60_000, BURST, -1000, -BURST]),  # jump from the end of what has passed
     st.sampled_from([0, 1, 1000, 1460, 20_000, 65_000]),  # length
 )
-_full = [(0, 0, 65_000)] * 4 + [(200, 0, 65_000)] * 20
+_full = [(0, 0, 65_000)] * 4 + [(200, 0, 65_000)] * 9 + [(100_000, 0, 65_000)] + [(0, 0, 65_000)] * 12
 
 
 @settings(max_examples=200, deadline=None)
@@ -161,10 +163,24 @@ def test_forms_agree() -> None:
     assert_forms_agree(LIMITER, CONFIG)
 
 
-def capture(path: Path) -> int:
-    """Two downloads at 1.4 MB/s that go back every 500 ms to where 500 KB/s would be, and a datagram each round.
+def test_the_guide_shows_this_file_and_its_code_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python on the page is either part of the example, word for word, or a program."""
+    monkeypatch.chdir(ROOT)
+    page, source = (
+        (ROOT / "docs" / "writing-a-function.md").read_text(),
+        EXAMPLE.with_name("rate_limiter.py").read_text(),
+    )
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    programs = [block for block in blocks if block not in source]
+    assert (len(blocks), len(programs)) == (4, 1)
+    exec(programs[0], {})
 
-    Returns the number of packets."""
+
+def capture(path: Path) -> int:
+    """Two downloads at 1.4 MB/s that go back every 500 ms to where 500 KB/s would be, and a datagram each time.
+
+    Returns the number of packets.
+    """
     segments = [Ether() / IP(src="198.18.0.1", dst=f"10.0.0.{client}") / TCP(sport=80, dport=4000) for client in (1, 2)]
     query = bytes(Ether() / IP(src="10.0.0.1", dst="198.18.0.1") / UDP(sport=4000, dport=53) / Raw(b"?"))
     written = 0
