@@ -102,7 +102,7 @@ def test_usage(
     refused(snf(capsys, monkeypatch, *arguments), 2, says, "--help'")
 
 
-COMMANDS = ("run", "replay", "check", "reload", "build", "demo")
+COMMANDS = ("run", "replay", "check", "reload", "build", "functions", "demo")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -147,6 +147,22 @@ def build(
 
 
 @app.command()
+def functions(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A name, or file.py:Class; all if none.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Explain network functions: what they are, and the options of their section in the deployment file.
+
+    Example: snf functions firewall
+    """
+    from statelessnf.commands.functions import functions as command
+
+    command(name, as_json=json)
+
+
+@app.command()
 def demo(
     baseline: Annotated[
         bool, typer.Option("--baseline", help="Keep state in the instances: watch downloads die.")

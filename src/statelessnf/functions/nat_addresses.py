@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from statelessnf.networks import Network, listed, parse_network
 
@@ -104,6 +104,11 @@ def _unusable(span: Span) -> str:
     return next((reason for special, reason in spans if span.meets(special)), "")
 
 
-SpanField = Annotated[Span, BeforeValidator(parse_span), PlainSerializer(str, return_type=str)]
+SpanField = Annotated[
+    Span,
+    BeforeValidator(parse_span),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "format": "addresses"}),
+]
 AddressField = Annotated[Address, BeforeValidator(parse_address)]
 Spans = Annotated[tuple[SpanField, ...], BeforeValidator(listed), Field(min_length=1)]

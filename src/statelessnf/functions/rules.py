@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from statelessnf.functions.queries import REQUESTS
 from statelessnf.networks import Network, NetworkField, listed, mapped
@@ -84,6 +84,7 @@ def _protocol(value: object) -> int:
 
 
 Networks = Annotated[tuple[NetworkField, ...], BeforeValidator(listed)]
+ProtocolField = Annotated[int, BeforeValidator(_protocol), WithJsonSchema({"type": "string", "format": "protocol"})]
 PortRange = Annotated[Range, BeforeValidator(_ports)]
 Ports = Annotated[tuple[PortRange, ...], BeforeValidator(listed)]
 
@@ -94,14 +95,14 @@ class Rule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     action: Literal["allow", "deny", "reject"]
-    log: bool = False
-    direction: Literal["outbound", "inbound", "any"] = "any"
+    log: bool = False  # an event for each packet that the rule decides on
+    direction: Literal["outbound", "inbound", "any"] = "any"  # outbound: received on the inside port
     source: Networks = ()
     destination: Networks = ()
-    protocol: Annotated[int, BeforeValidator(_protocol)] = ANY_PROTOCOL
-    source_ports: Ports = ()
+    protocol: ProtocolField = ANY_PROTOCOL  # as "tcp" or 6; 256: any
+    source_ports: Ports = ()  # as 80 or "8000-8999"
     destination_ports: Ports = ()
-    icmp_types: Annotated[tuple[int | str, ...], BeforeValidator(listed)] = Field(default=())
+    icmp_types: Annotated[tuple[int | str, ...], BeforeValidator(listed)] = Field(default=())  # as "echo-request" or 8
 
     @model_validator(mode="after")
     def _consistent(self) -> "Rule":
