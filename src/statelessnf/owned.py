@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 from statelessnf.networks import Network, listed, mapped_address, parse_network
 
@@ -44,11 +44,17 @@ class AddressRange:
         """4 or 6."""
         return self.first.version
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many addresses."""
         return int(self.last) - int(self.first) + 1
 
     def __str__(self) -> str:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+    def networks(self) -> list[Network]:
+        """The fewest networks that make it up."""
+        return list(ipaddress.summarize_address_range(self.first, self.last))
 
     def overlaps(self, other: AddressRange) -> bool:
         """Whether any address belongs to both."""
@@ -73,6 +79,16 @@ def parse_range(value: object) -> AddressRange:
             if found.overlaps(range_of(network)):
                 raise ValueError(f"{value!r} has {kind} addresses ({network}), which no host can own; leave them out")
     return found
+
+
+def parse_host(value: object) -> Address:
+    """A single address that a host may have. Raises ValueError as `parse_range`."""
+    if isinstance(value, Address):
+        return value
+    found = parse_range(value)
+    if found.size > 1:
+        raise ValueError(f"{value!r} is {found.size} addresses; write a single one")
+    return found.first
 
 
 def _between(text: str) -> AddressRange:
@@ -146,7 +162,12 @@ def rows(ranges: Iterable[AddressRange]) -> list[tuple[int, int, int, int]]:
     return [(*first, *last) for first, last in halves]
 
 
-OwnedAddresses = Annotated[
-    tuple[Annotated[AddressRange, BeforeValidator(parse_range)], ...], BeforeValidator(listed), AfterValidator(merged)
+HostField = Annotated[Address, BeforeValidator(parse_host)]
+RangeField = Annotated[
+    AddressRange,
+    BeforeValidator(parse_range),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "format": "addresses"}),
 ]
+OwnedAddresses = Annotated[tuple[RangeField, ...], BeforeValidator(listed), AfterValidator(merged)]
 """A field of a section: one address, network or range, or a list of them; its value is `merged`."""

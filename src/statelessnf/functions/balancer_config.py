@@ -11,7 +11,7 @@ from statelessnf.functions.connection import FlowTimeouts
 from statelessnf.functions.health_check import HealthCheck, Port
 from statelessnf.functions.maglev import is_prime
 from statelessnf.functions.rules import Ports
-from statelessnf.owned import Address, parse_range
+from statelessnf.owned import HostField
 
 MAX_SERVICES = 4096
 MAX_SLOTS = 65_535  # of a service
@@ -24,19 +24,6 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-def _host(value: object) -> Address:
-    """A single address that a host may have."""
-    if isinstance(value, Address):
-        return value
-    found = parse_range(value)
-    if found.first != found.last:
-        raise ValueError(f"{value!r} is {len(found)} addresses; write a single one")
-    return found.first
-
-
-Host = Annotated[Address, BeforeValidator(_host)]
-
-
 def _weight(value: object) -> object:
     if value == 0 and not isinstance(value, bool):
         raise ValueError("weight 0 gives a server nothing; set drain = true to take it out gently")
@@ -46,7 +33,7 @@ def _weight(value: object) -> object:
 class Server(Section):
     """One server of a pool."""
 
-    address: Host
+    address: HostField
     port: Port | None = None  # by default the one that the client asked for
     weight: Annotated[int, BeforeValidator(_weight), Field(ge=1, le=256)] = 1
     drain: bool = False  # gets no new flows, keeps those it has
@@ -61,7 +48,7 @@ class Service(Section):
     """A virtual address, protocol and ports, and the pool of servers behind them."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
-    address: Host
+    address: HostField
     protocol: Literal["tcp", "udp"] = "tcp"
     ports: Ports
     mode: Literal["nat", "direct"] = "nat"

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any
 
-from statelessnf.functions.nat_addresses import Span, span_of
 from statelessnf.networks import Network
+from statelessnf.owned import AddressRange, range_of
 
 MAX_ADDRESSES = 1 << 20
 LONGEST_NUMBERED = 96  # bits of 128: subscribers of a longer prefix are counted, those of others hashed
@@ -18,7 +18,7 @@ LONGEST_NUMBERED = 96  # bits of 128: subscribers of a longer prefix are counted
 
 def check_pool(config: Any, inside: Sequence[Network]) -> None:
     """The pool: not empty, no address twice, none that is inside."""
-    spans: list[tuple[str, Span]] = [
+    spans: list[tuple[str, AddressRange]] = [
         (f"pool[{i}].addresses", span) for i, pool in enumerate(config.pool) for span in pool.addresses
     ]
     if not spans:
@@ -26,17 +26,17 @@ def check_pool(config: Any, inside: Sequence[Network]) -> None:
     for where, span in spans:
         _check_span(where, span, inside)
     for (where, span), (other_where, other) in combinations(spans, 2):
-        if span.meets(other):
+        if span.overlaps(other):
             raise ValueError(f"{other_where}: {other} and {span} of {where} overlap; name each address once")
     if sum(span.size for _, span in spans) > MAX_ADDRESSES:
         raise ValueError(f"pool has more than {MAX_ADDRESSES:,} addresses; use a part of them")
 
 
-def _check_span(where: str, span: Span, inside: Sequence[Network]) -> None:
+def _check_span(where: str, span: AddressRange, inside: Sequence[Network]) -> None:
     if span.version == 6 and int(span.first) >> 64 != int(span.last) >> 64:
         raise ValueError(f"{where}: {span} is more than a /64; use a part of it")
     for network in inside:
-        if span.meets(span_of(network)):
+        if span.overlaps(range_of(network)):
             raise ValueError(f"{where}: {span} is inside ({network}); the pool has to be routed from outside")
 
 
@@ -57,10 +57,10 @@ def check_subscribers(config: Any, inside: Sequence[Network]) -> None:
 def check_forwards(config: Any) -> None:
     """Forwards: outside in the pool and each port once, inside among the subscribers."""
     for i, forward in enumerate(config.forwards):
-        external, inner = Span(forward.external, forward.external), Span(forward.inner, forward.inner)
-        if not any(span.meets(external) for span, _ in config.spans(external.version)):
+        external, inner = AddressRange(forward.external, forward.external), AddressRange(forward.inner, forward.inner)
+        if not any(span.overlaps(external) for span, _ in config.spans(external.version)):
             raise ValueError(f"forwards[{i}]: {forward.external} is not in the pool; add it there")
-        if not any(inner.meets(span_of(network)) for network in config.subscribers):
+        if not any(inner.overlaps(range_of(network)) for network in config.subscribers):
             listing = _listing(config.subscribers)
             raise ValueError(f"forwards[{i}]: {forward.inner} is no subscriber; forwards lead to {listing}")
     for (i, one), (j, other) in combinations(enumerate(config.forwards), 2):

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from statelessnf.functions.nat_addresses import AddressField, Span, Spans
+from statelessnf.functions.nat_addresses import External
 from statelessnf.functions.nat_checks import check_blocks, check_forwards, check_pool, check_subscribers
 from statelessnf.functions.nat_sessions import NatTimeouts
 from statelessnf.functions.rules import PortRange, Range
 from statelessnf.networks import NetworkField
+from statelessnf.owned import AddressRange, HostField
 from statelessnf.packet import TCP, UDP
 
 MAX_POOLS, MAX_FORWARDS, MAX_SUBSCRIBERS = 256, 1024, 256
@@ -31,7 +32,7 @@ class Section(BaseModel):
 class Pool(Section):
     """External addresses, and the ports of each that may be given away."""
 
-    addresses: Spans
+    addresses: External
     ports: PortRange = (1, 65535)
 
     @model_validator(mode="after")
@@ -45,9 +46,9 @@ class Forward(Section):
     """An external address and its ports, behind which an inner host answers."""
 
     protocol: Literal["tcp", "udp"]
-    external: AddressField
+    external: HostField
     ports: PortRange
-    inner: AddressField
+    inner: HostField
     inner_port: int | None = Field(default=None, ge=1, le=65535)  # that of the first; by default the same
 
     @model_validator(mode="after")
@@ -100,7 +101,7 @@ class NatConfig(Section):
         check_blocks(self)
         return self
 
-    def spans(self, version: int) -> list[tuple[Span, Range]]:
+    def spans(self, version: int) -> list[tuple[AddressRange, Range]]:
         """External addresses of one IP version with their ports, in order."""
         return [(span, pool.ports) for pool in self.pool for span in pool.addresses if span.version == version]
 

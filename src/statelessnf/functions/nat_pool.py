@@ -22,6 +22,7 @@ MAX_ATTEMPTS = 64
 _TRIES = MAX_ATTEMPTS // 2  # of each parity
 _WELL_KNOWN = 1024  # ports below are a class of their own (RFC 4787 REQ-3a)
 _MASK = 0xFFFFFFFF
+_NUMBERS = (1 << 40) - 1  # there are no more subscribers with a number: 2^20 addresses of the pool, 2^16 blocks each
 
 POOL_ROW = np.dtype(
     [
@@ -67,7 +68,7 @@ def subscriber_of(high: int, low: int, version: int, tables: Any) -> int:
         row = tables.subscribers[i]
         if row.version == version and high & row.mask_high == row.high and low & row.mask_low == row.low:
             if row.numbered:
-                number: int = ((low + 0) & _MASK) - ((row.low + 0) & _MASK) + (row.before + 0)
+                number: int = ((low + 0) & _MASK) - ((row.low + 0) & _MASK) + ((row.before + 0) & _NUMBERS)
                 return number
             return hashed_address(high, low, tables.settings[0].key + 0)
     return -1

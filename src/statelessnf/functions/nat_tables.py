@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from statelessnf.functions.nat_addresses import Address, mapped_address
 from statelessnf.functions.nat_checks import LONGEST_NUMBERED
 from statelessnf.functions.nat_config import PROTOCOLS, Forward, NatConfig
 from statelessnf.functions.nat_forwards import FORWARD_ROW
 from statelessnf.functions.nat_pool import POOL_ROW, SUBSCRIBER_ROW
 from statelessnf.functions.nat_sessions import timeout_rows
 from statelessnf.functions.timeouts import ROW
-from statelessnf.networks import mapped
+from statelessnf.networks import mapped, mapped_address
+from statelessnf.owned import Address
 
 SETTINGS_ROW = np.dtype(
     [
         ("key", "<u4"),  # of hashes
-        ("block", "<u4"),  # ports of a subscriber, 0: all may use all
+        ("block", "<u2"),  # ports of a subscriber, 0: all may use all
         ("preserve", "u1"),  # 1: the inner port is tried first
         ("per_remote", "u1"),  # 1: a record for each remote address and port, so no other one gets in
         ("log", "u1"),
