@@ -65,6 +65,7 @@ Worker::Worker(const PipeOptions& options, unsigned threads, Port& port, const K
 }
 
 void Worker::start() {
+  receiving_ = ring_ != nullptr;
   processor_ = std::thread([this] { process(); });
   if (ring_) receiver_ = std::thread([this] { receive(); });
 }
@@ -87,6 +88,7 @@ void Worker::receive() {
       idler.idle(monotonic_ns(), -1, quiet_timeout_ms);
     }
   }
+  receiving_.store(false, std::memory_order_release);
 }
 
 void Worker::process() {
@@ -105,10 +107,16 @@ void Worker::process() {
   drain();
 }
 
+// What the receiving thread has taken from the port is still to be processed, until it has ended and its queue is
+// empty.
 void Worker::drain() {
   const std::uint64_t until = monotonic_ns() + drain_ns;
-  while (!pipe_->idle() && monotonic_ns() < until) {
-    if (pipe_->step(monotonic_ns()) == 0) sched_yield();
+  bool more = ring_ != nullptr;
+  while ((more || !pipe_->idle()) && monotonic_ns() < until) {
+    const bool receiving = receiving_.load(std::memory_order_acquire);
+    const unsigned received = pipe_->step(monotonic_ns());
+    more = ring_ && (receiving || received > 0);
+    if (received == 0) sched_yield();
   }
   pipe_->abandon();
 }

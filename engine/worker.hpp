@@ -53,6 +53,7 @@ class Worker {
   std::unique_ptr<Pipe> pipe_;
   Descriptor stop_event_;
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> receiving_{false};  // the receiving thread may still put frames into the ring
   std::thread receiver_, processor_;
 };
 
