@@ -10,9 +10,8 @@ namespace snf {
 
 namespace {
 
-constexpr std::uint64_t poll_interval_us = 50;  // between looks for invalidations while nothing is outstanding
-constexpr std::uint64_t answer_interval_us =
-    10;  // between looks for answers: none comes sooner, and a look costs 0.5 us
+constexpr std::uint64_t poll_interval_us = 50;    // between looks for invalidations while nothing is outstanding
+constexpr std::uint64_t answer_interval_us = 10;  // between looks for answers: none comes sooner
 constexpr unsigned swept_a_step = 2;
 constexpr std::int64_t longest_quiet = std::int64_t{1} << 34;  // ms: half of the circle of an entry's ticks
 

@@ -383,3 +383,4 @@ def test_a_function_that_the_engine_cannot_run_is_refused(
     result = snf(capsys, monkeypatch, "replay", str(example), str(capture), str(tmp_path / "out.pcap"))
     refused(result, 1, "nat.toml: function", "rewrites packets", "snf check")
     assert list(tmp_path.iterdir()) == [capture]
+    refused(snf(capsys, monkeypatch, "run", str(example)), 1, "nat.toml: function", "rewrites packets")

@@ -37,6 +37,12 @@ def engine_lacks(function: type[Function]) -> str:
     return f"function {function.name} rewrites packets, and this release's engine does not"
 
 
+def check_engine(deployment: Deployment) -> None:
+    """Raises ConfigError for a function that the engine cannot run."""
+    if problem := engine_lacks(deployment.function_class):
+        raise ConfigError(problem, f"{deployment.path}: function", "snf check explains the file all the same")
+
+
 def deployment_number(name: str) -> int:
     """32 bits that keep deployments apart that share a store."""
     return int.from_bytes(hashlib.blake2s(name.encode(), digest_size=4).digest(), "little")
@@ -47,8 +53,7 @@ def pipe_options(deployment: Deployment, program: Path, store: StoreAccess | Non
 
     Raises ConfigError for a function that the engine cannot run, FunctionError.
     """
-    if problem := engine_lacks(deployment.function_class):
-        raise ConfigError(problem, f"{deployment.path}: function", "snf check explains the file all the same")
+    check_engine(deployment)
     tables = tables_of(deployment.function_class, deployment.settings)
     limits, stale = deployment.instance, deployment.store.stale_ms
     options: dict[str, Any] = {
