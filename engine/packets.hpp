@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "frame.hpp"
+#include "link.hpp"
 #include "packet.hpp"
 
 namespace snf {
@@ -13,6 +14,10 @@ inline constexpr std::uint32_t none = 0xffffffffu;
 
 // A fragment looks up its datagram first, to learn the ports; then it is processed as a packet of its flow.
 enum class Stage : std::uint8_t { fragment, flow };
+
+// Where a forwarded frame goes next: as it was addressed when it came; to the MAC in `Packet::mac`; to the neighbour
+// that its IP destination needs; or (header.direct) to the one that the destination in its packet record needs.
+enum class Hop : std::uint8_t { as_received, known, destination, record };
 
 struct Packet {
   PacketRecord header;
@@ -24,6 +29,8 @@ struct Packet {
   std::uint32_t verdict = 0;  // as the function gave it; meaningful once processed
   Stage stage = Stage::flow;
   bool fault = false;  // the function raised
+  Hop hop = Hop::as_received;
+  Mac mac{};  // of Hop::known
 };
 
 class PacketPool {

@@ -32,7 +32,11 @@ namespace snf {
   X(store_full, "the store refused a commit for lack of memory")                 \
   X(store_error, "the store answered with an error")                             \
   X(record_invalid, "a stored record of unknown schema or size")                 \
+  X(pair_broken, "the two keys of a flow hold different records")                \
   X(function_error, "the network function raised an error")                      \
+  X(not_rewritable, "the function wants what the packet cannot say")             \
+  X(neighbour_unknown, "the next hop did not answer ARP or neighbour discovery") \
+  X(no_route, "neither on-link nor a gateway to the destination")                \
   X(transmit_full, "the outgoing port took no more")                             \
   X(stopped, "in flight when the instance stopped")                              \
   X(denied, "the network function said so")
