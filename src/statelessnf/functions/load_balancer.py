@@ -171,7 +171,7 @@ class LoadBalancer(Function):
 
     @staticmethod
     def tables(config: Any) -> Mapping[str, np.ndarray[Any, Any]]:
-        return balancer_tables(config)
+        return balancer_tables(config, config.down, config.loads)
 
     @staticmethod
     def rules(config: Any) -> np.ndarray[Any, Any]:

@@ -6,14 +6,15 @@ section names them, and the pool has to lie outside of them.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from statelessnf.functions.nat_addresses import External
 from statelessnf.functions.nat_checks import check_blocks, check_forwards, check_pool, check_subscribers
 from statelessnf.functions.nat_sessions import NatTimeouts
 from statelessnf.functions.rules import PortRange, Range
+from statelessnf.ipfix import parse_collector
 from statelessnf.networks import NetworkField
 from statelessnf.owned import AddressRange, HostField
 from statelessnf.packet import TCP, UDP
@@ -21,6 +22,14 @@ from statelessnf.packet import TCP, UDP
 MAX_POOLS, MAX_FORWARDS, MAX_SUBSCRIBERS = 256, 1024, 256
 LEAST_MTU = 576  # RFC 791 §3.1
 PROTOCOLS = {"tcp": TCP, "udp": UDP}
+
+
+def _collector(text: str) -> str:
+    parse_collector(text)
+    return text
+
+
+Collector = Annotated[str, AfterValidator(_collector)]
 
 
 class Section(BaseModel):
@@ -82,6 +91,7 @@ class NatConfig(Section):
     ports_per_subscriber: int | None = Field(default=None, ge=1, le=65535)
     outside_mtu: int | None = Field(default=None, ge=LEAST_MTU, le=65535)  # SYNs: an MSS that fits
     log: bool = False  # an event for each mapping
+    ipfix: Collector | None = None  # where the log goes besides, as IPFIX: udp://ADDRESS[:PORT]
     forwards: tuple[Forward, ...] = Field(default=(), max_length=MAX_FORWARDS, strict=False)
     timeouts: NatTimeouts = Field(default_factory=NatTimeouts)
 
@@ -96,6 +106,8 @@ class NatConfig(Section):
     def _works(self, info: ValidationInfo) -> NatConfig:
         inside = info.context["inside"] if info.context else self.subscribers
         check_pool(self, inside)
+        if self.ipfix and not self.log:
+            raise ValueError("ipfix names a collector, but there is no log to send; set log = true")
         check_subscribers(self, inside)
         check_forwards(self)
         check_blocks(self)
