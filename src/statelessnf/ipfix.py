@@ -10,7 +10,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from ipaddress import ip_address
 from threading import Lock
 from typing import NamedTuple
 
@@ -18,7 +17,6 @@ from statelessnf.owned import Address
 
 RESEND = 60.0  # seconds
 LONGEST = 1232  # bytes of a message: fits the least MTU of IPv6, 1280 (RFC 7011 §10.3.3 asks for no fragments)
-DEFAULT_PORT = 4739  # RFC 7011 §11
 _HEADER = struct.Struct("!HHIII")  # version, length, export time, sequence number, observation domain
 _SET = struct.Struct("!HH")  # id, length
 _VERSION, _TEMPLATES = 10, 2
@@ -129,21 +127,6 @@ def _sets(mappings: Sequence[Mapping], room: int) -> Iterator[tuple[int, list[by
         body.append(record)
     if body:
         yield number, body
-
-
-def parse_collector(text: str) -> tuple[Address, int]:
-    """Address and port of a collector, `udp://192.0.2.1:4739`. Raises ValueError with what to write instead."""
-    host, colon, port = text.removeprefix("udp://").rpartition(":")
-    if not colon or host.startswith("[") != host.endswith("]") or port.endswith("]"):
-        host, port = text.removeprefix("udp://"), str(DEFAULT_PORT)
-    try:
-        address = ip_address(host.strip("[]"))
-    except ValueError:
-        address = None
-    wrong = address is None or (address.version == 6) != host.startswith("[") or not port.isascii()
-    if wrong or not text.startswith("udp://") or not port.isdigit() or not 0 < int(port) < 65536 or address is None:
-        raise ValueError(f"{text!r} is no collector; write one such as 'udp://192.0.2.1:4739' or 'udp://[2001:db8::1]'")
-    return address, int(port)
 
 
 class Exporter:

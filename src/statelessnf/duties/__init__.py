@@ -15,7 +15,6 @@ from statelessnf.duties.duty import Duty, Host
 from statelessnf.duties.expiry import LEASE, MOST, Expiry, OnExpire
 from statelessnf.pipe_options import deployment_number
 from statelessnf.store.client import StoreClient
-from statelessnf.store.expiry import expire_due
 from statelessnf.store.url import StoreUrl
 
 Complete = Callable[[dict[str, Any], bytes, bytes], dict[str, Any]]
@@ -46,6 +45,8 @@ def is_timed(host: Host) -> bool:
 
 def _expiry(host: Host, store: StoreUrl, on_expire: OnExpire) -> Expiry:
     services, _, close = backing(store, deployment_number(host.deployment.name), FLOWS)
+    from statelessnf.store.expiry import expire_due
+
     return Expiry(lambda told: expire_due(services, MOST, LEASE, told).claimed, on_expire, close)
 
 

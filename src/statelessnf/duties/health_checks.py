@@ -51,6 +51,16 @@ class Check(NamedTuple):
         return self.backend.server.port or self.backend.service.ports[0][0]
 
     @property
+    def hold(self) -> int:
+        """ms for which it is ours once it has begun."""
+        return max(LEASE, self.check.timeout_ms + MARGIN)
+
+    @property
+    def latest(self) -> int:
+        """ms from now to which an armed timer may be brought forward: never into somebody's lease."""
+        return max(self.check.interval_ms, self.hold)
+
+    @property
     def name(self) -> str:
         return f"server {self.backend.server} of service {self.backend.service.name}"
 
@@ -102,7 +112,7 @@ class HealthChecks:
         self._close_store()
 
     def _follow_settings(self) -> None:
-        """The checks are those of the rules in force; each has a timer, which fires no later than its interval says."""
+        """The checks are those of the rules in force; each has a timer, which fires no later than they say."""
         settings, changed = self._host.settings, self._host.settings is not self._settings
         if not changed and time.monotonic() < self._arm_again:
             return
@@ -112,7 +122,7 @@ class HealthChecks:
             now = self._services.now()
             self._services.arm([Timer(key, now, new_token()) for key in self._checks])
             if changed:
-                self._services.hasten([(key, now + each.check.interval_ms) for key, each in self._checks.items()])
+                self._services.hasten([(key, now + each.latest) for key, each in self._checks.items()])
         self._settings, self._arm_again = settings, time.monotonic() + ARMED
 
     def _begin_due(self) -> None:
@@ -135,8 +145,8 @@ class HealthChecks:
     def _held(self, claims: Sequence[Claim], now: int) -> list[bytes]:
         """Their tokens, those of slow checks after their lease was made longer; empty: it is not ours any more."""
         tokens = [claim.token for claim in claims]
-        slow = [i for i, claim in enumerate(claims) if self._checks[claim.id].check.timeout_ms + MARGIN > LEASE]
-        ends = [now + self._checks[claims[i].id].check.timeout_ms + MARGIN for i in slow]
+        slow = [i for i, claim in enumerate(claims) if self._checks[claim.id].hold > LEASE]
+        ends = [now + self._checks[claims[i].id].hold for i in slow]
         moves = [Move(tokens[i], Timer(claims[i].id, end, new_token())) for i, end in zip(slow, ends, strict=True)]
         for i, move, moved in zip(slow, moves, self._services.move(moves), strict=True):
             tokens[i] = move.timer.token if moved else b""
@@ -162,7 +172,7 @@ class HealthChecks:
     def _take_findings(self) -> None:
         values = self._values.read(list(self._checks))
         found = [(each, findings.read(value)) for each, value in zip(self._checks.values(), values, strict=True)]
-        down = frozenset(each.backend.identity for each, finding in found if not finding.health.up)
+        down = frozenset(each.backend.identity for each, finding in found if self._is_down(each, finding))
         if down == self._down:
             return
         self._host.inform(down=down)
@@ -170,6 +180,10 @@ class HealthChecks:
         for each, finding in found:
             if each.backend.identity in changed:
                 self._host.say(f"{each.name} is {'up' if finding.health.up else 'down'}: {finding.text}")
+
+    def _is_down(self, each: Check, finding: Finding) -> bool:
+        """Where nothing is found (any more: the store was emptied) it is as it was."""
+        return not finding.health.up if finding.health.known else each.backend.identity in self._down
 
 
 def checks_of(settings: BaseModel) -> list[Check]:

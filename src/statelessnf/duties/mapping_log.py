@@ -21,8 +21,9 @@ import numpy as np
 from statelessnf.duties.duty import Host
 from statelessnf.events import PROTOCOLS
 from statelessnf.functions.nat import Nat
+from statelessnf.functions.nat_collector import parse_collector
 from statelessnf.functions.nat_config import NatConfig
-from statelessnf.ipfix import Endpoint, Exporter, Mapping, parse_collector
+from statelessnf.ipfix import Endpoint, Exporter, Mapping
 from statelessnf.packet import ICMP, ICMPV6, PACKET
 from statelessnf.store.service_requests import deadline_of
 

@@ -6,15 +6,15 @@ section names them, and the pool has to lie outside of them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from statelessnf.functions.nat_addresses import External
 from statelessnf.functions.nat_checks import check_blocks, check_forwards, check_pool, check_subscribers
+from statelessnf.functions.nat_collector import Collector
 from statelessnf.functions.nat_sessions import NatTimeouts
 from statelessnf.functions.rules import PortRange, Range
-from statelessnf.ipfix import parse_collector
 from statelessnf.networks import NetworkField
 from statelessnf.owned import AddressRange, HostField
 from statelessnf.packet import TCP, UDP
@@ -22,14 +22,6 @@ from statelessnf.packet import TCP, UDP
 MAX_POOLS, MAX_FORWARDS, MAX_SUBSCRIBERS = 256, 1024, 256
 LEAST_MTU = 576  # RFC 791 §3.1
 PROTOCOLS = {"tcp": TCP, "udp": UDP}
-
-
-def _collector(text: str) -> str:
-    parse_collector(text)
-    return text
-
-
-Collector = Annotated[str, AfterValidator(_collector)]
 
 
 class Section(BaseModel):
