@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pydantic import BaseModel
 
@@ -21,15 +21,17 @@ from statelessnf.duties import findings
 from statelessnf.duties.backing import Backing
 from statelessnf.duties.duty import Host
 from statelessnf.duties.findings import Finding, check_key
-from statelessnf.duties.prober import Prober, Run
 from statelessnf.errors import StoreError
 from statelessnf.functions.balancer_config import BalancerConfig
 from statelessnf.functions.balancer_tables import Backend, backends
 from statelessnf.functions.health_check import HealthCheck
 from statelessnf.health import after
-from statelessnf.probes import Probe, probe
 from statelessnf.store.service_requests import Claim, Move, Timer, new_token
 from statelessnf.store.values import Change
+
+if TYPE_CHECKING:
+    from statelessnf.duties.prober import Prober, Run
+    from statelessnf.probes import Probe
 
 MOST = 64  # checks that an instance runs at once
 LEASE = 3000  # ms in which a claim is taken up or given back
@@ -79,7 +81,7 @@ class Begun:
 class HealthChecks:
     """A duty (duty.py). `store` is its own."""
 
-    def __init__(self, host: Host, deployment: int, store: Backing, run: Run = probe) -> None:
+    def __init__(self, host: Host, deployment: int, store: Backing, run: Run | None = None) -> None:
         self._host, self._deployment, self._run = host, deployment, run
         self._services, self._values, self._close_store = store
         self._prober: Prober[Begun] | None = None
@@ -91,7 +93,9 @@ class HealthChecks:
 
     @property
     def period(self) -> float:
-        """A quarter of the shortest interval, within limits."""
+        """A quarter of the shortest interval, within limits; short at first, so that who is down is known soon."""
+        if self._settings is None:
+            return SHORTEST
         shortest = min((each.check.interval_ms for each in self._checks.values()), default=2000)
         return min(max(shortest / 4000, SHORTEST), LONGEST)
 
@@ -131,9 +135,9 @@ class HealthChecks:
         if not claims:
             return
         self._services.end([(claim.id, claim.token) for claim in claims if claim.id not in self._checks])
-        ours = [claim for claim in claims if claim.id in self._checks and claim.id not in self._under_way]
-        now = self._services.now()
-        standing = self._values.read([claim.id for claim in ours])
+        mine = {claim.id: claim for claim in claims if claim.id in self._checks and claim.id not in self._under_way}
+        ours, now = list(mine.values()), self._services.now()
+        standing = self._values.read(list(mine))
         begun = [
             Begun(claim.id, self._checks[claim.id], token, before, now)
             for claim, token, before in zip(ours, self._held(ours, now), standing, strict=True)
@@ -154,6 +158,8 @@ class HealthChecks:
 
     def _begin(self, begun: Begun) -> None:
         if self._prober is None:
+            from statelessnf.duties.prober import Prober  # here: asyncio takes longer to import than a store to start
+
             self._prober = Prober(self._run)
         self._under_way[begun.key] = begun
         self._prober.start(begun, begun.of.check, begun.of.backend.server.address, begun.of.port)

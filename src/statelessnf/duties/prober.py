@@ -24,24 +24,18 @@ class Prober(Generic[Tag]):
     the time that the check allows it.
     """
 
-    def __init__(self, run: Run = probe) -> None:
-        self._run = run
+    def __init__(self, run: Run | None = None) -> None:
+        """`run`: by default `probes.probe`."""
+        self._run = run or probe
         self._results: queue.SimpleQueue[tuple[Tag, Probe]] = queue.SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._out = 0  # given and not taken back
         ready = threading.Event()
         self._thread = threading.Thread(target=asyncio.run, args=(self._serve(ready),), daemon=True)
         self._thread.start()
         ready.wait()
 
-    @property
-    def under_way(self) -> int:
-        """Checks that were given and have not come back by `finished`."""
-        return self._out
-
     def start(self, tag: Tag, check: HealthCheck, address: Address, port: int) -> None:
         """Begins a check."""
-        self._out += 1
         self._loop.call_soon_threadsafe(self._begin, tag, check, address, port)
 
     def finished(self) -> list[tuple[Tag, Probe]]:
@@ -49,7 +43,6 @@ class Prober(Generic[Tag]):
         found = []
         while not self._results.empty():
             found.append(self._results.get())
-        self._out -= len(found)
         return found
 
     def close(self) -> None:
