@@ -30,6 +30,7 @@ from statelessnf.functions.health_check import HealthCheck
 from statelessnf.health import Health
 from statelessnf.owned import Address
 from statelessnf.probes import Probe
+from statelessnf.store.service_requests import Timer, new_token
 from statelessnf.store.shards import shard_of
 from statelessnf.store.values import Change, Values
 
@@ -163,6 +164,14 @@ def test_the_lease_of_a_slow_check_is_as_long_as_its_time_out(store: Open, monke
     victim.close()
 
 
+def test_a_slow_check_comes_again_after_its_interval(store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_checks, "LEASE", 100)
+    monkeypatch.setattr(health_checks, "MARGIN", 60_000)
+    host, servers = Told("load_balancer", section(ONE)), Servers()
+    with running([duty_of(host, store, servers.probe)], host.say):
+        assert eventually(lambda: servers.asked.total() >= 3)
+
+
 def test_a_result_after_the_lease_counts_for_nothing(store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """The late instance found the server dead; meanwhile another one has found it up, and checks on."""
     monkeypatch.setattr(health_checks, "LEASE", 50)
@@ -219,8 +228,7 @@ def test_a_check_that_is_taken_out_ends_and_a_new_one_begins(store: Open) -> Non
     assert servers.asked[MANY[0]] <= asked + 1
     duty.close()
     gone = check_key(DEPLOYMENT, next(iter(identities(Told("load_balancer", section(MANY)), MANY[0]))))
-    claims = store(CHECKS).services.claim(100, 1)
-    assert gone not in [claim.id for claim in claims]
+    assert store(CHECKS).services.arm([Timer(gone, 1 << 50, new_token())]) == [True]
 
 
 def test_only_so_many_run_at_once(store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
