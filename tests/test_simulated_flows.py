@@ -41,18 +41,18 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 OWN = ("timers", "entries", "counters")
-TOKENS = st.sampled_from(["token--1", "token--2", "token--2", "short"])
+TOKENS = st.sampled_from([*["token--1", "token--2"] * 4, "short"])
 puts = st.tuples(
     st.sampled_from(["put", "make"]),
     st.one_of(st.permutations(["a", "b", "c"]).map(lambda names: names[:2]), st.lists(keys, max_size=4)),
-    st.sampled_from(["same", "anew", "anew", "what"]),
+    st.sampled_from([*["same", "anew", "anew"] * 3, "what"]),
     st.one_of(st.just(""), records, values),
-    st.one_of(records, values),
-    st.sampled_from([FUTURE, FUTURE, FUTURE, PAST, "0", str(1 << 53), str((1 << 53) + 1), "x"]),
-    st.sampled_from(["0", "7", "20", FUTURE, "-1", "1e3"]),
+    st.one_of(records, records, values),
+    st.sampled_from([*[FUTURE] * 9, PAST, "0", str(1 << 53), str((1 << 53) + 1), "x"]),
+    st.sampled_from(["0", "5", "7", "10", "20", FUTURE, "5", "7", "20", "-1", "1e3"]),
 )
 pair_puts = puts.map(lambda put: ("FCALL", f"snf_pair_{put[0]}", str(len(put[1])), *put[1], *put[2:]))
-flow_puts = st.tuples(puts, TOKENS, st.sampled_from(["", "one", "two", "x" * 256])).map(
+flow_puts = st.tuples(puts, TOKENS, st.sampled_from([*["", "one", "two"] * 3, "x" * 256])).map(
     lambda parts: (
         *("FCALL", f"snf_flow_{parts[0][0]}", str(3 + len(parts[0][1])), *OWN, *parts[0][1], *parts[0][2:]),
         *parts[1:],
@@ -63,7 +63,9 @@ put_commands = st.one_of(st.just(CACHING), reads, msetexes, pair_puts, flow_puts
 R1, R2 = struct.pack("<BQQ", 1, 1, 5), struct.pack("<BQQ", 1, 2, 10)
 
 
-def flow_put(*keys_: str, kind: str = "anew", old: bytes | str = "", new: bytes = R1, counter: str = "one") -> Words:
+def flow_put(
+    *keys_: str, kind: str = "anew", old: bytes | str = "", new: bytes = R1, counter: str = "one", now: str = "7"
+) -> Words:
     return (
         "FCALL",
         "snf_flow_put",
@@ -98,6 +100,8 @@ def kept_by(path: Path) -> list[dict[bytes, object]]:
 @example([(0, CACHING), (0, flow_put("a", "b", kind="same", old=R1)), (1, flow_put("a", "b")), (1, ("DEL", "a"))])
 @example([(0, flow_put("a")), (0, CACHING), (0, flow_put("a", kind="same", old=R1)), (1, flow_put("a", "b", old=R1))])
 @example([(0, flow_put("a", "b")), (1, flow_put("c", "b", new=R2)), (1, flow_put("c", "b", kind="same", old=R1))])
+@example([(0, ("MSETEX", "1", "b", "1")), (0, flow_put("a", "b")), (0, flow_put("b", old="1", new=R2))])
+@example([(0, flow_put("b")), (0, flow_put("a", "b", now="5")), (0, flow_put("a", "b", now="6"))])
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, CLIENTS - 1), put_commands), max_size=30))
 def test_same_flows_same_bytes_and_the_same_is_kept(real: Path, script: Script) -> None:

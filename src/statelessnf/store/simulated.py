@@ -9,7 +9,8 @@ command, `advance` moves the clock. Replies and pushes are byte for byte those o
 - a read behind CACHING YES tracks its keys, absent ones, too, and so do the reads of a function that is called there; a
   write does not, nor does the command after the next;
 - a change pushes the key once to each other client that tracks it and ends all tracking of it, the writer's own, too;
-- a write that does not take place changes nothing; neither does deleting a key that is not there;
+- a write that does not take place changes nothing; neither does deleting a key that is not there, or a SET of one that
+  would be gone at once (an MSETEX of it does);
 - expiry is a change by nobody: everybody who tracks the key is told.
 """
 
@@ -112,15 +113,14 @@ class SimulatedServer:
         return self.values.get(key)
 
     def write(self, link: Link, key: bytes, value: bytes, expire_at: int | None) -> None:
-        """Set the record, or delete it if `expire_at` (ms) has come."""
-        if expire_at is not None and expire_at <= self.now_us // 1000:
-            self.delete(link, key)
-            return
+        """Set the record, and tell of it; it is gone at once if `expire_at` (ms) has come."""
         self.values[key] = value
         self.deadlines.pop(key, None)
         if expire_at is not None:
             self.deadlines[key] = expire_at
         self.changed(key, link)
+        if self._past(expire_at):
+            self._remove(key)
 
     def delete(self, link: Link, key: bytes) -> bool:
         """Whether it was there."""
@@ -168,7 +168,10 @@ class SimulatedServer:
         before = self.values.get(key)
         if (absent and before is not None) or (old is not None and before != old):
             return before if get else None
-        self.write(link, key, value, deadline)
+        if self._past(deadline):
+            self.delete(link, key)
+        else:
+            self.write(link, key, value, deadline)
         return before if get else OK
 
     def _msetex(self, link: Link, words: Command) -> Reply:
@@ -186,6 +189,9 @@ class SimulatedServer:
         if words[1] in MAKES:
             self._refuse_if_full()
         return self.functions.call(link, words[1], words[2], words[3:])
+
+    def _past(self, deadline: int | None) -> bool:
+        return deadline is not None and deadline <= self.now_us // 1000
 
     def _refuse_if_full(self) -> None:
         if self.memory_limit is not None and self.used_memory() > self.memory_limit:

@@ -29,7 +29,7 @@ class Records(Protocol):
         """The record; tracked if the caller asked for that."""
 
     def write(self, link: Link, key: bytes, value: bytes, expire_at: int | None) -> None:
-        """Set it, or delete it if it has expired already; and tell of it."""
+        """Set it, and tell of it; it is gone at once if `expire_at` has come."""
 
     def delete(self, link: Link, key: bytes) -> bool:
         """Whether it was there; and tell of it."""
