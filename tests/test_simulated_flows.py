@@ -40,14 +40,20 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield place
 
 
+R1, R2 = struct.pack("<BQQ", 1, 1, 5), struct.pack("<BQQ", 1, 2, 10)
+likely = st.sampled_from([R1, R2])
 OWN = ("timers", "entries", "counters")
 TOKENS = st.sampled_from([*["token--1", "token--2"] * 4, "short"])
 puts = st.tuples(
     st.sampled_from(["put", "make"]),
-    st.one_of(st.permutations(["a", "b", "c"]).map(lambda names: names[:2]), st.lists(keys, max_size=4)),
+    st.one_of(
+        st.permutations(["a", "b", "c"]),
+        st.permutations(["a", "b", "c"]).map(lambda names: names[:2]),
+        st.lists(keys, max_size=4),
+    ),
     st.sampled_from([*["same", "anew", "anew"] * 3, "what"]),
-    st.one_of(st.just(""), records, values),
-    st.one_of(records, records, values),
+    st.one_of(st.just(""), likely, likely, records, values),
+    st.one_of(likely, likely, records, values),
     st.sampled_from([*[FUTURE] * 9, PAST, "0", str(1 << 53), str((1 << 53) + 1), "x"]),
     st.sampled_from(["0", "5", "7", "10", "20", FUTURE, "5", "7", "20", "-1", "1e3"]),
 )
@@ -60,26 +66,14 @@ flow_puts = st.tuples(puts, TOKENS, st.sampled_from([*["", "one", "two"] * 3, "x
 )
 short_puts = st.tuples(flow_puts, st.integers(3, 14)).map(lambda parts: parts[0][: parts[1]])
 put_commands = st.one_of(st.just(CACHING), reads, msetexes, pair_puts, flow_puts, flow_puts, short_puts, others)
-R1, R2 = struct.pack("<BQQ", 1, 1, 5), struct.pack("<BQQ", 1, 2, 10)
 
 
 def flow_put(
-    *keys_: str, kind: str = "anew", old: bytes | str = "", new: bytes = R1, counter: str = "one", now: str = "7"
-) -> Words:
-    return (
-        "FCALL",
-        "snf_flow_put",
-        str(3 + len(keys_)),
-        *OWN,
-        *keys_,
-        kind,
-        old,
-        new,
-        FUTURE,
-        "7",
-        "token--1",
-        counter,
-    )
+    *names: str, kind: str = "anew", old: bytes | str = "", new: bytes = R1, counter: str = "one", now: str = "7",
+    expire_at: str = FUTURE,
+) -> Words:  # fmt: skip
+    words = (kind, old, new, expire_at, now, "token--1", counter)
+    return ("FCALL", "snf_flow_put", str(3 + len(names)), *OWN, *names, *words)
 
 
 def kept_by(path: Path) -> list[dict[bytes, object]]:
@@ -102,7 +96,13 @@ def kept_by(path: Path) -> list[dict[bytes, object]]:
 @example([(0, flow_put("a", "b")), (1, flow_put("c", "b", new=R2)), (1, flow_put("c", "b", kind="same", old=R1))])
 @example([(0, ("MSETEX", "1", "b", "1")), (0, flow_put("a", "b")), (0, flow_put("b", old="1", new=R2))])
 @example([(0, flow_put("b")), (0, flow_put("a", "b", now="5")), (0, flow_put("a", "b", now="6"))])
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([(0, flow_put("a", "b")), (0, flow_put("a", "b", "b", old=R1, new=R2)), (1, ("MGET", "a", "b"))])
+@example(
+    [(0, flow_put("c", new=R2)), (0, flow_put("a")), (0, flow_put("a", "b", "c", old=R1)), (1, ("MGET", "b", "c"))]
+)
+@example([(0, flow_put("a", new=struct.pack("<BQQ", 1, 1, (1 << 53) + 1), expire_at=str(1 << 53)))])
+@example([(0, flow_put("a", expire_at=str((1 << 53) + 1)))])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, CLIENTS - 1), put_commands), max_size=30))
 def test_same_flows_same_bytes_and_the_same_is_kept(real: Path, script: Script) -> None:
     server = SimulatedServer(now_us=time.time_ns() // 1000)
