@@ -32,6 +32,7 @@ struct NeighbourOptions {
   std::array<NeighbourSide, 2> sides;
   std::uint64_t secret = 0;
   NeighbourLimits limits;
+  std::uint32_t announced = 64;  // owned addresses a side that are announced at the start, at most
 };
 
 struct Hearing {
@@ -64,6 +65,8 @@ class Neighbours {
   }
   std::uint32_t take_ready() { return resolver_.take_ready(); }
   std::uint32_t take_failed() { return resolver_.take_failed(); }
+  // Nobody waits any more: all of them can be taken as failed.
+  void abandon() { resolver_.abandon(); }
   // Is asked for at once and kept: for servers, which scans may not push out.
   void keep(Side side, const Address& address) { resolver_.pin(side, address); }
 

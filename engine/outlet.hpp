@@ -54,12 +54,17 @@ class Handover {
   std::vector<T> items_;
 };
 
+class Gateway;
+
 class Outlet {
  public:
   // captured: how many dropped frames are kept until somebody takes them, 0: none.
   Outlet(Port& port, PacketPool& pool, Stats& stats, std::size_t events, std::size_t captured);
+  // Through which every packet to be forwarded goes from now on: it knows who has to get the frame.
+  void lead_by(Gateway& gateway) { gateway_ = &gateway; }
   void forward(std::uint32_t packet);
   void pass(const Frame& frame);  // not for the function: out of the other side as it is
+  void say(const Frame& frame);   // made by the pipe itself: out of the side opposite to its own
   void drop(std::uint32_t packet, Drop reason, std::uint8_t function_reason = 0);
   void drop_frame(const Frame& frame, Drop reason, std::uint64_t now, std::uint8_t function_reason = 0);
   // Ends a packet as its verdict says, with its effects.
@@ -82,10 +87,12 @@ class Outlet {
   void measure(const Buffer& buffer);
   void carry_out(const Packet& packet);
   void answer(const Packet& packet);
+  bool lead(std::uint32_t packet);
 
   Port& port_;
   PacketPool& pool_;
   Stats& stats_;
+  Gateway* gateway_ = nullptr;  // null: frames leave as they were addressed
   std::size_t captured_;
   std::array<Buffer, 2> buffers_;
   std::uint64_t now_ns_ = 0;
@@ -104,6 +111,7 @@ inline void Outlet::send(Side to, const Frame& frame, std::uint64_t received) {
 }
 
 inline void Outlet::forward(std::uint32_t index) {
+  if (gateway_ != nullptr && !lead(index)) return;
   Packet& packet = pool_[index];
   send(opposite(packet.frame.side), packet.frame, packet.received);
   pool_.release(index);
