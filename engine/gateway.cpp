@@ -47,6 +47,7 @@ Gateway::Gateway(const NeighbourOptions& options, Port& port, PacketPool& pool, 
 void Gateway::begin(std::uint64_t now, std::uint64_t clock) {
   now_ = now;
   clock_ = clock;
+  neighbours_.listen(now);
 }
 
 void Gateway::hear(const Frame& frame, const PacketRecord& packet, const Layout& layout) {

@@ -2,13 +2,11 @@
 // Carries out effects, counts everything once, and keeps bounded copies of events and (if asked) of dropped frames.
 #pragma once
 #include <array>
-#include <atomic>
 #include <cstdint>
-#include <mutex>
-#include <utility>
 #include <vector>
 
 #include "function.hpp"
+#include "handover.hpp"
 #include "packets.hpp"
 #include "port.hpp"
 #include "rate_limit.hpp"
@@ -30,28 +28,6 @@ struct DroppedFrame {
   std::uint8_t function_reason;  // index + 1 where reason == denied and the function named it, else 0
   Side side;
   std::vector<std::uint8_t> bytes;
-};
-
-// Bounded hand-over from the pipe's thread to a reader; what finds it full is counted by the caller.
-template <typename T>
-class Handover {
- public:
-  explicit Handover(std::size_t capacity) : capacity_(capacity) {}
-  bool push(T&& item) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (items_.size() >= capacity_) return false;
-    items_.push_back(std::move(item));
-    return true;
-  }
-  std::vector<T> take() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return std::exchange(items_, {});
-  }
-
- private:
-  std::size_t capacity_;
-  std::mutex mutex_;
-  std::vector<T> items_;
 };
 
 class Gateway;

@@ -73,6 +73,7 @@ class Resolver {
   const Neighbour* question(std::uint64_t now);
   void asked(std::uint64_t now);
 
+  bool knows(Side side, const Address& address) const { return table_.find(side, address) != none; }
   std::uint32_t size() const { return table_.size(); }
   std::uint32_t unresolved() const { return unresolved_.size(); }
 

@@ -97,7 +97,7 @@ struct NeighbourStats {
   Counter answers;          // sent for owned addresses
   Counter answers_limited;  // not sent, as answers are limited in rate
   Counter conflicts;        // messages of others that claim an owned address
-  Counter unasked;          // answers to the deployment about neighbours that this instance does not look for
+  Counter unasked;          // answers to the deployment about neighbours that this pipe does not look for
   Counter doubts;           // messages that named another MAC than the known one
   Counter moves;            // neighbours that answer from another MAC
   Counter failures;         // neighbours that did not answer

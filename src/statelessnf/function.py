@@ -27,6 +27,7 @@ from pydantic import BaseModel
 
 from statelessnf.errors import FunctionError
 from statelessnf.fields import Elements, Fields
+from statelessnf.networks import Network
 from statelessnf.packet import DROP, FORWARD, MAX_DROP_REASONS, PARK
 
 MAX_RECORD_SIZE = 96  # max_record_size in engine/function.hpp
@@ -81,6 +82,11 @@ class Function:
     def tables(config: Any) -> Mapping[str, np.ndarray[Any, Any]]:
         """One 1-d array for each of `table_types`, made from a valid `Config`."""
         return {}
+
+    @staticmethod
+    def owned(config: Any) -> list[Network]:
+        """Addresses that the deployment answers for in ARP and neighbour discovery, on the outside. Never compiled."""
+        return []
 
     @staticmethod
     def describe(record: Any) -> Mapping[str, Any]:
