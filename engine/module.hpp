@@ -18,6 +18,7 @@ struct BuildOptions {
   std::shared_ptr<const TableSet> tables;
   std::uint32_t deployment = 0;
   std::uint64_t secret = 0;
+  Remote remote = Remote::endpoint;
   bool has_store = false, link = false, acl = false;
   ValkeyOptions store;
   unsigned frames = 4096, frame_size = 9728;
@@ -27,6 +28,8 @@ struct BuildOptions {
 
 // Throws nanobind::value_error naming the key.
 BuildOptions read_options(const nanobind::dict& options);
+// `secret`: the deployment's.
+NeighbourOptions read_neighbours(const nanobind::dict& options, std::uint64_t secret);
 std::shared_ptr<const TableSet> read_tables(nanobind::handle tables, nanobind::handle rules, bool acl);
 std::unique_ptr<Store> make_store(const BuildOptions& options, Stats& stats);
 std::string store_error(Store* store, const BuildOptions& options);

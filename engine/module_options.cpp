@@ -1,13 +1,13 @@
-// Options from Python dictionaries: each key is taken once, checked by type, and a key that nobody takes is an error.
+// A pipe's options from a Python dictionary.
 #include <nanobind/stl/string.h>
 
 #include <cstring>
 #include <random>
-#include <set>
 
 #include "acl.hpp"
 #include "link_store.hpp"
 #include "module.hpp"
+#include "option_dict.hpp"
 #include "valkey_socket.hpp"
 
 namespace nb = nanobind;
@@ -15,33 +15,6 @@ namespace nb = nanobind;
 namespace snf {
 
 namespace {
-
-class Options {
- public:
-  Options(const nb::dict& dict, std::string where) : dict_(dict), where_(std::move(where)) {}
-  template <typename T>
-  void take(const char* key, T& into) {
-    taken_.insert(key);
-    if (!dict_.contains(key)) return;
-    if (!nb::try_cast<T>(dict_[key], into)) fail(std::string(key) + ": wrong type or out of range");
-  }
-  nb::object object(const char* key) {
-    taken_.insert(key);
-    return dict_.contains(key) ? nb::borrow(dict_[key]) : nb::none();
-  }
-  void finish() const {
-    for (const auto& item : dict_) {
-      const auto key = nb::cast<std::string>(item.first);
-      if (!taken_.contains(key)) fail(key + ": unknown option");
-    }
-  }
-  [[noreturn]] void fail(const std::string& what) const { throw nb::value_error((where_ + ": " + what).c_str()); }
-
- private:
-  const nb::dict& dict_;
-  std::string where_;
-  std::set<std::string> taken_;
-};
 
 Mode mode_named(const std::string& name, const Options& options) {
   if (name == "baseline") return Mode::baseline;
@@ -78,6 +51,41 @@ void read_store(const nb::dict& dict, BuildOptions& built) {
   options.take("stale_ms", stale_ms);
   options.finish();
   built.store.stale_limit_us = stale_ms * 1000;
+}
+
+// (high, low, high, low) of the first and the last address of each.
+std::vector<AddressRange> read_ranges(nb::handle rows) {
+  std::vector<AddressRange> ranges;
+  for (const nb::handle item : rows) {
+    const auto row = nb::cast<nb::tuple>(item);
+    const auto half = [&row](std::size_t at) { return nb::cast<std::uint64_t>(row[at]); };
+    ranges.push_back({{half(0), half(1)}, {half(2), half(3)}});
+  }
+  return ranges;
+}
+
+// Offsets of the two fields, or nothing.
+void read_counter(const nb::object& fields, Traits& traits, const Options& options) {
+  if (fields.is_none()) return;
+  const auto pair = nb::cast<nb::tuple>(fields);
+  if (pair.size() != 2) options.fail("counter: must be two offsets");
+  traits.counted = nb::cast<std::uint16_t>(pair[0]);
+  traits.counter = nb::cast<std::uint16_t>(pair[1]);
+}
+
+void read_traits(const nb::dict& dict, Traits& traits, Remote& remote) {
+  Options options(dict, "traits");
+  std::string scope = "endpoint";
+  options.take("rewrites", traits.rewrites);
+  options.take("timed", traits.timed);
+  options.take("remote", scope);
+  read_counter(options.object("counter"), traits, options);
+  const nb::object turned = options.object("turned");
+  if (!turned.is_none()) traits.turned = AddressSet(read_ranges(turned));
+  options.finish();
+  if (scope != "endpoint" && scope != "address" && scope != "nothing")
+    options.fail("remote: must be endpoint, address or nothing");
+  remote = scope == "endpoint" ? Remote::endpoint : scope == "address" ? Remote::address : Remote::nothing;
 }
 
 }  // namespace
@@ -120,18 +128,23 @@ BuildOptions read_options(const nb::dict& dict) {
   options.take("frame_size", built.frame_size);
   options.take("threads", built.threads);
   built.pipe.mode = mode_named(mode, options);
-  nb::object part = options.object("limits");
+  Traits traits;
+  nb::object part = options.object("traits");
+  if (!part.is_none()) read_traits(nb::cast<nb::dict>(part), traits, built.remote);
+  part = options.object("limits");
   if (!part.is_none()) read_limits(nb::cast<nb::dict>(part), built.pipe.limits);
   part = options.object("store");
   built.has_store = !part.is_none();
   if (built.has_store) read_store(nb::cast<nb::dict>(part), built);
+  part = options.object("neighbours");
+  if (!part.is_none()) built.pipe.neighbours = read_neighbours(nb::cast<nb::dict>(part), built.secret);
   const nb::object tables = options.object("tables"), rules = options.object("rules");
   options.finish();
   if (program.empty()) options.fail("program: is missing");
   if ((built.pipe.mode == Mode::baseline) == (built.has_store || built.link))
     options.fail("store: does not fit the mode");
   built.store.tracked = built.pipe.mode == Mode::tracked;
-  built.program = std::make_shared<Program>(program);
+  built.program = std::make_shared<Program>(program, traits);
   built.tables = read_tables(tables.is_none() ? nb::object(nb::list()) : tables, rules, built.acl);
   built.pipe.nonce = random_nonce();
   return built;

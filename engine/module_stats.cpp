@@ -1,6 +1,8 @@
 // Statistics, events and dropped frames as Python values.
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
+
 #include "module.hpp"
 
 namespace nb = nanobind;
@@ -48,6 +50,26 @@ nb::list counted(std::span<const Stats* const> pipes, std::size_t count, auto me
   return list;
 }
 
+// Of the pipes that have neighbours.
+nb::dict neighbours_dict(std::span<const Stats* const> pipes) {
+  static constexpr std::pair<const char*, Counter NeighbourStats::*> counters[] = {
+      {"taken", &NeighbourStats::taken},         {"questions", &NeighbourStats::questions},
+      {"answers", &NeighbourStats::answers},     {"answers_limited", &NeighbourStats::answers_limited},
+      {"conflicts", &NeighbourStats::conflicts}, {"unasked", &NeighbourStats::unasked},
+      {"doubts", &NeighbourStats::doubts},       {"moves", &NeighbourStats::moves},
+      {"failures", &NeighbourStats::failures},   {"evictions", &NeighbourStats::evictions}};
+  nb::dict result;
+  std::uint64_t known = 0;
+  for (const auto& [name, member] : counters) {
+    std::uint64_t total = 0;
+    for (const Stats* stats : pipes) total += stats->neighbours ? (stats->neighbours.get()->*member).get() : 0;
+    result[name] = total;
+  }
+  for (const Stats* stats : pipes) known += stats->neighbours ? stats->neighbours->known.get() : 0;
+  result["known"] = known;
+  return result;
+}
+
 }  // namespace
 
 nb::dict stats_dict(std::span<const Stats* const> pipes) {
@@ -67,6 +89,7 @@ nb::dict stats_dict(std::span<const Stats* const> pipes) {
                                                                         {"cache_flushes", &Stats::cache_flushes},
                                                                         {"reconnects", &Stats::reconnects},
                                                                         {"new_flows", &Stats::new_flows},
+                                                                        {"refusals", &Stats::refusals},
                                                                         {"effects_lost", &Stats::effects_lost}};
   for (const auto& [name, member] : single) {
     result[name] = sum(
@@ -98,13 +121,16 @@ nb::dict stats_dict(std::span<const Stats* const> pipes) {
   result["function_counters"] = counters;
   result["latency_us"] = quantiles(pipes, &Stats::latency);
   result["store_latency_us"] = quantiles(pipes, &Stats::store_latency);
+  const bool any = std::any_of(pipes.begin(), pipes.end(), [](const Stats* s) { return s->neighbours != nullptr; });
+  if (any) result["neighbours"] = neighbours_dict(pipes);
   return result;
 }
 
 nb::list events_list(const std::vector<Event>& events) {
   nb::list list;
   for (const Event& event : events) {
-    list.append(nb::make_tuple(nb::bytes(&event.packet, sizeof(PacketRecord)), event.code, event.value));
+    list.append(nb::make_tuple(nb::bytes(&event.packet, sizeof(PacketRecord)), event.code, event.value,
+                               nb::bytes(event.record.data(), event.record.size())));
   }
   return list;
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "function.hpp"
+#include "gateway.hpp"
 #include "reject.hpp"
 
 namespace snf {
@@ -55,6 +56,13 @@ void Outlet::pass(const Frame& frame) {
   send(opposite(frame.side), frame, 0);
 }
 
+void Outlet::say(const Frame& frame) {
+  stats_.generated.add();
+  send(opposite(frame.side), frame, 0);
+}
+
+bool Outlet::lead(std::uint32_t packet) { return gateway_->lead(packet); }
+
 void Outlet::drop_frame(const Frame& frame, Drop reason, std::uint64_t now, std::uint8_t function_reason) {
   if (reason == Drop::denied && function_reason != 0) {
     stats_.function_drops[(function_reason - 1u) % function_drop_count].add();
@@ -89,7 +97,7 @@ void Outlet::answer(const Packet& packet) {
   send(packet.frame.side, frame, 0);
 }
 
-void Outlet::carry_out(const Packet& packet) {
+void Outlet::carry_out(const Packet& packet, Bytes record) {
   const unsigned count = packet.header.effect_count < max_effects ? packet.header.effect_count : max_effects;
   for (unsigned i = 0; i < count; ++i) {
     const std::uint32_t argument = packet.header.effects[i] & 0xffffff;
@@ -98,8 +106,10 @@ void Outlet::carry_out(const Packet& packet) {
         answer(packet);
         break;
       case Effect::event:
-        if (!events_.push(
-                {packet.header, static_cast<std::uint8_t>(argument >> 16), static_cast<std::uint16_t>(argument)})) {
+        if (!events_.push({packet.header,
+                           static_cast<std::uint8_t>(argument >> 16),
+                           static_cast<std::uint16_t>(argument),
+                           {record.begin(), record.end()}})) {
           stats_.effects_lost.add();
         }
         break;

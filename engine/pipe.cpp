@@ -16,6 +16,11 @@ std::int64_t wall_minus_monotonic_us() {
   return duration_cast<microseconds>(wall).count() - duration_cast<microseconds>(monotonic).count();
 }
 
+Stage first_stage(const Packet& packet) {
+  const bool later = packet.header.kind == static_cast<std::uint8_t>(Kind::fragment);
+  return later || packet.layout.first_fragment ? Stage::fragment : Stage::flow;
+}
+
 }  // namespace
 
 Pipe::Pipe(const PipeOptions& options, Port& port, const Keys& keys, std::unique_ptr<Store> store,
@@ -30,7 +35,12 @@ Pipe::Pipe(const PipeOptions& options, Port& port, const Keys& keys, std::unique
       pool_(options.limits.packets),
       outlet_(port, pool_, stats, options.events, options.captured),
       flights_(options.mode, options.limits, *program_, keys, store_.get(), pool_, outlet_, stats, options.nonce),
-      wall_offset_us_(wall_minus_monotonic_us()) {}
+      wall_offset_us_(wall_minus_monotonic_us()) {
+  if (!options.neighbours) return;
+  stats.neighbours = std::make_unique<NeighbourStats>();
+  gateway_ = std::make_unique<Gateway>(*options.neighbours, port, pool_, outlet_, *stats.neighbours);
+  outlet_.lead_by(*gateway_);
+}
 
 Moment Pipe::moment(std::uint64_t now_ns) const {
   Moment moment;
@@ -65,6 +75,12 @@ void Pipe::identify(Packet& packet, Arrival& arrival) {
   flights_.prefetch(arrival.hash);
 }
 
+// Not for the function.
+void Pipe::dismiss(const Packet& packet, const ParseResult& result) {
+  if (result.what == Parsed::drop) return outlet_.drop_frame(packet.frame, result.reason, moment_.ms);
+  gateway_ ? gateway_->hear(packet.frame, packet.header, packet.layout) : outlet_.pass(packet.frame);
+}
+
 // True if the packet goes on to the function; otherwise it has been dealt with.
 bool Pipe::arrive(const Frame& frame, std::uint64_t now_ns, Arrival& arrival) {
   arrival.packet = pool_.acquire();
@@ -76,32 +92,44 @@ bool Pipe::arrive(const Frame& frame, std::uint64_t now_ns, Arrival& arrival) {
   packet.frame = frame;
   const ParseResult result = parse(frame, packet.header, packet.layout);
   if (result.what != Parsed::flow) {
+    dismiss(packet, result);
     pool_.release(arrival.packet);
-    result.what == Parsed::pass ? outlet_.pass(frame) : outlet_.drop_frame(frame, result.reason, moment_.ms);
     return false;
   }
   packet.header.now = moment_.ms;
   packet.header.attempt = 0;
+  packet.hop = Hop::as_received;
   packet.order = flights_.next_order();
   packet.received = now_ns;
-  const bool later = packet.header.kind == static_cast<std::uint8_t>(Kind::fragment);
-  packet.stage = later || packet.layout.first_fragment ? Stage::fragment : Stage::flow;
+  packet.stage = first_stage(packet);
   identify(packet, arrival);
   return true;
 }
 
-// Fragments that know their ports now are packets of their flow.
+// Fragments that know their ports now are packets of their flow; what turns back is read anew, with the header that it
+// has got.
 void Pipe::enter_learned() {
   while (!flights_.learned().empty()) {
     Arrival arrival;
     arrival.packet = flights_.learned().pop(pool_);
     Packet& packet = pool_[arrival.packet];
-    packet.stage = Stage::flow;
+    if (packet.stage == Stage::turned && !turn(packet)) {
+      outlet_.drop(arrival.packet, Drop::malformed);
+      continue;
+    }
+    packet.stage = packet.stage == Stage::turned ? first_stage(packet) : Stage::flow;
     packet.order = flights_.next_order();  // it stands behind those of its flow that are there already
     identify(packet, arrival);
     flights_.enter(arrival.packet, arrival.key, arrival.hash);
     flights_.finish();
   }
+}
+
+bool Pipe::turn(Packet& packet) {
+  const std::uint64_t now = packet.header.now;
+  const bool whole = parse(packet.frame, packet.header, packet.layout).what == Parsed::flow;
+  packet.header.now = now;
+  return whole;
 }
 
 void Pipe::publish() {
@@ -122,6 +150,7 @@ unsigned Pipe::step(std::uint64_t now_ns) {
   moment_ = moment(now_ns);
   flights_.admit(admitting_.load(std::memory_order_relaxed));
   flights_.begin(moment_, *tables_);
+  if (gateway_) gateway_->begin(moment_.us / 1000, moment_.ms);
   const unsigned received = port_.receive(frames_.data(), burst);
   unsigned count = 0;
   std::uint64_t packets[2] = {0, 0}, bytes[2] = {0, 0};
@@ -143,6 +172,7 @@ unsigned Pipe::step(std::uint64_t now_ns) {
   for (unsigned i = 0; i < count; ++i) flights_.enter(arrivals_[i].packet, arrivals_[i].key, arrivals_[i].hash);
   flights_.finish();
   enter_learned();
+  if (gateway_) gateway_->step();
   publish();
   outlet_.flush(clock_ != nullptr ? clock_() : now_ns);
   return received;
@@ -150,6 +180,7 @@ unsigned Pipe::step(std::uint64_t now_ns) {
 
 void Pipe::abandon() {
   flights_.abandon();
+  if (gateway_) gateway_->abandon();
   outlet_.flush(0);
 }
 

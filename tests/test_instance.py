@@ -25,13 +25,13 @@ class Engine:
 
     def __init__(self) -> None:
         self.tables: list[Mapping[str, np.ndarray[Any, Any]]] = []
-        self.waiting: list[tuple[bytes, int, int]] = []
+        self.waiting: list[tuple[bytes, int, int, bytes]] = []
 
     def swap_tables(self, tables: list[tuple[bytes, int]], _rules: bytes | None) -> None:
         pairs = zip(TABLE_TYPES.items(), tables, strict=True)
         self.tables.append({name: np.frombuffer(data, dtype) for (name, dtype), (data, _) in pairs})
 
-    def events(self) -> list[tuple[bytes, int, int]]:
+    def events(self) -> list[tuple[bytes, int, int, bytes]]:
         taken, self.waiting = self.waiting, []
         return taken
 
@@ -71,11 +71,11 @@ def test_settings_in_force_are_those_without_findings() -> None:
 
 def test_events_of_the_engine_and_of_duties() -> None:
     instance, engine, _ = made("10.9.0.1")
-    engine.waiting = [(np.zeros(1, PACKET).tobytes(), 0, 7)]
+    engine.waiting = [(np.zeros(1, PACKET).tobytes(), 0, 7, b"")]
     instance.tell({"event": "told"})
     assert [document["event"] for document in instance.documents()] == ["told", "0"]
     assert list(instance.documents()) == []
-    engine.waiting = [(np.zeros(1, PACKET).tobytes(), 0, 7)]
+    engine.waiting = [(np.zeros(1, PACKET).tobytes(), 0, 7, b"")]
     instance.work = instance.work._replace(complete=lambda document, header, record: document | {"more": len(header)})
     instance.collect()
     assert [document["more"] for document in instance.documents()] == [120]

@@ -27,7 +27,8 @@ from statelessnf.duties.duty import Say, running
 from statelessnf.engine_start import EngineStart
 from statelessnf.errors import ConfigError, StartFailed, StoreError
 from statelessnf.events import event_document
-from statelessnf.pipe_options import check_engine, pipe_options, tables_of
+from statelessnf.neighbour_options import neighbour_options
+from statelessnf.pipe_options import pipe_options, tables_of
 from statelessnf.ports import check_ports
 from statelessnf.publishing import Publications, Published
 from statelessnf.store.url import StoreUrl
@@ -106,7 +107,7 @@ class Instance:
         """Takes the engine's events over."""
         self._told.extend(self._document(*event) for event in self.engine.events())
 
-    def _document(self, header: bytes, code: int, value: int, record: bytes = b"") -> dict[str, Any]:
+    def _document(self, header: bytes, code: int, value: int, record: bytes) -> dict[str, Any]:
         document = event_document(header, code, value, self.deployment.function_class, record)
         return self.work.complete(document, header, record)
 
@@ -133,7 +134,6 @@ def running_instance(
     deployment: Deployment, say: Say, engine_start: EngineStart, *, capture_drops: bool
 ) -> Iterator[Instance]:
     """Starts an instance, stops it in the end. Raises ConfigError, BuildError, StoreError, StartFailed."""
-    check_engine(deployment)  # before anything starts
     ports = deployment.instance.ports
     if ports is None:
         do = 'add ports = { inside = "…", outside = "…" }, or use snf replay'
@@ -165,6 +165,7 @@ def _engine_of(
         "acl": options["rules"] is not None,
         "threads": threads_for(deployment.instance.threads, deployment.instance.pipes),
         "captured": CAPTURED if capture_drops else 0,
+        "neighbours": neighbour_options(deployment),
     }
     try:
         return _engine.Instance(options, engine_start.link())

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from statelessnf.duties.backing import CHECKS, FLOWS, backing, stored_pairs, timed_flows
 from statelessnf.duties.duty import Duty, Host
-from statelessnf.duties.expiry import LEASE, MOST, Expiry, OnExpire
+from statelessnf.duties.expiry import LEASE, MOST, Expiry
 from statelessnf.pipe_options import deployment_number
 from statelessnf.store.client import StoreClient
+from statelessnf.store.expiry import OnExpire, expire_due
 from statelessnf.store.url import StoreUrl
 
 Complete = Callable[[dict[str, Any], bytes, bytes], dict[str, Any]]
@@ -40,13 +41,11 @@ def duties_of(host: Host, store: StoreUrl | None) -> Work:
 
 def is_timed(host: Host) -> bool:
     """Whether the store ends the flows of the host's function by timers."""
-    return bool(getattr(host.deployment.function_class, "timed", False))
+    return host.deployment.function_class.timed
 
 
 def _expiry(host: Host, store: StoreUrl, on_expire: OnExpire) -> Expiry:
     services, _, close = backing(store, deployment_number(host.deployment.name), FLOWS)
-    from statelessnf.store.expiry import expire_due
-
     return Expiry(lambda told: expire_due(services, MOST, LEASE, told).claimed, on_expire, close)
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from statelessnf.store.expiry import OnExpire
+
 PERIOD = 1.0  # seconds
 MOST = 2000  # timers in one pass, which takes some tens of milliseconds
 LEASE = 10_000  # ms; what an instance claimed and died of, another one ends after that
-
-OnExpire = Callable[[tuple[bytes, ...], bytes], None]
-"""Keys (the timer's first) and record of a flow, before it is ended. Where the instance dies in between, another one
-calls it again for the same flow and the same record."""
 
 
 class Expiry:
