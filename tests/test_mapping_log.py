@@ -60,7 +60,7 @@ def opened(
     passage = play.run(packet(direction, protocol, *ends_, now=play.now, **fields))
     assert passage.done == "forward"
     record = next(stored.record for stored in play.store.values())
-    effect, header = int(passage.sent["effects"][0]), passage.received.tobytes()
+    effect, header = int(passage.sent["effects"][0]), passage.sent.tobytes()
     document = event_document(header, effect >> 16 & 255, effect & 0xFFFF, Nat, record)
     return {
         "document": log.created(document, header, record),
@@ -118,7 +118,7 @@ def test_opened_from_outside_through_a_forward() -> None:
 def test_hairpin() -> None:
     ends_ = (HOST, ("203.0.113.1", 80))
     created, deleted = life(*log_of(forwards=[WEB]), OUTBOUND, TCP, *ends_, tcp_flags=2)
-    assert deleted["id"] == created["id"] == "tcp 10.0.0.1:40000 203.0.113.1:40000 203.0.113.1:80"
+    assert deleted["id"] == created["id"] == "tcp 10.0.0.1:40000 203.0.113.1:40000 10.0.0.80:8080"
 
 
 def test_without_a_log_deletions_are_not_told() -> None:
