@@ -52,8 +52,8 @@ class Finding(NamedTuple):
         return "\n".join([*steps, f"  => {self.violation}"])
 
 
-def explore(scenario: Scenario) -> Finding:
-    """Search everything, or until the first violation."""
+def explore(scenario: Scenario, judged: str = "abcdef") -> Finding:
+    """Search everything, or until the first violation of an invariant that is `judged`."""
     first = scenario.first()
     came: dict[Moment, tuple[Moment, Event] | None] = {first: None}
     frontier = [first]
@@ -64,7 +64,7 @@ def explore(scenario: Scenario) -> Finding:
                 world = World(scenario, moment)
                 apply(world, event)
                 after = world.freeze()
-                found = world.violations + broken(scenario, after, world.judged)
+                found = [v for v in world.violations + broken(scenario, after, world.judged) if v[1] in judged]
                 if found:
                     return Finding(len(came), found[0], (*path(came, moment), event))
                 if settled(after):

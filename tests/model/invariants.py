@@ -6,8 +6,8 @@ releases. A FORWARD that changed nothing need only follow what had left more tha
 flight, or lost with its instance, may have had its effect or not; one whose commit's fate stayed unknown, and which was
 run again, may have had it twice, as if the network had doubled it.
 (b) `ghost_lost`: no commit replaces a live record that it was not computed from. (c) `shared`: no outer port has two
-flows. (d) is judged by `World.release`. (e) `unaccounted`: a quiet world holds no packet, and what a record lists as
-parked is in the store.
+live flows. (d) is judged by `World.release`. (e) `unaccounted`: a quiet world holds no packet, and what a record lists
+as parked is in the store. (f) `halved`, what rule 5 is for: all keys that a live record names hold it, and no others.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from .functions import FORWARD, Outcome
+from .functions import FORWARD, Outcome, partner
+from .pairs import Pair
 from .scenarios import Scenario
-from .store import State
+from .store import Record, State
 from .world import DROPPED, INSIDE, LEFT, LOST, PARKED, Moment, Trace, Violation
 
 JUDGED = (LEFT, DROPPED, PARKED)
@@ -33,6 +34,8 @@ def broken(scenario: Scenario, moment: Moment, judged: bool) -> list[Violation]:
         found.append(f"(b) commit {moment.store.ghost_lost} was overwritten unseen")
     if shared(scenario, moment):
         found.append("(c) two live flows share an outer port")
+    if halved(scenario, moment):
+        found.append("(f) a live record stands under a key that it does not name, or not under all that it names")
     return found + (unaccounted(scenario, moment) if quiet(moment) else [])
 
 
@@ -55,8 +58,8 @@ class Baseline:
     @cache
     def explains(scenario: Scenario, traces: tuple[Trace, ...], clock: int) -> bool:
         """Is there such an order?"""
-        start = scenario.start
-        table: Table = frozenset() if start is None else frozenset({(0, start.state, start.deadline)})
+        places = scenario.function.places
+        table: Table = frozenset((k, r.state, r.deadline) for r in scenario.start for k in places(r.state))
         baseline = Baseline(scenario, traces, clock)
         return baseline.order(frozenset(), baseline.twice, table)
 
@@ -93,48 +96,73 @@ class Baseline:
         """What the baseline may do with packet `p`, at any moment between its arrival and its leaving."""
         trace = self.traces[p]
         for now in range(trace.arrived, (self.clock if trace.outcome is None else trace.left) + 1):
-            yield from self.process(p, now, {key: (state, end) for key, state, end in table if end > now})
+            yield from self.process(p, now, {key: (state, end) for key, state, end in table})
 
-    def process(self, p: int, now: int, live: dict[int, tuple[State, int]]) -> Iterator[tuple[Outcome, Table]]:
-        """One packet. A refresh is due at a jittered part of the lifetime, so it may happen; near the end it must."""
+    def process(self, p: int, now: int, held: dict[int, tuple[State, int]]) -> Iterator[tuple[Outcome, Table]]:
+        """One packet. A refresh is due at a jittered part of the lifetime, so it may happen; near the end it must.
+        A key of which a dead record is left (expired, or of a flow that moved) may be passed over as if taken."""
         function, packet = self.scenario.function, self.scenario.packets[p]
-        key, attempt = function.key(packet), 0
-        state, end = live.get(key, (None, 0))
-        outcome = function.process(packet, state, attempt)
-        partner = function.partner(key, outcome.state)
-        while outcome.state != state and partner is not None and partner[0] in live:
-            attempt += 1
+        key = function.key(packet)
+        old, end = held.get(key, (None, 0))
+        state = old if end > now else None
+        for attempt in range(len(held) + 1):
             outcome = function.process(packet, state, attempt)
-            partner = function.partner(key, outcome.state)
+            other = [k for k in partner(function, key, outcome.state) if k not in partner(function, key, state)]
+            ends = [held[k][1] for k in other if k in held]
+            if outcome.state == state or not any(e > now for e in ends):
+                yield from self.after(key, state, outcome, now, held)
+            if outcome.state == state or not ends:
+                return
+
+    def after(self, key: int, state: State, outcome: Outcome, now: int,
+              held: dict[int, tuple[State, int]]) -> Iterator[tuple[Outcome, Table]]:  # fmt: skip
+        """The outcome, and what the baseline may hold then."""
+        function = self.scenario.function
         fresh = now + function.lifetime(outcome.state)
+        new = dict.fromkeys((key, *partner(function, key, outcome.state)), (outcome.state, fresh))
         if outcome.state == state:
+            end = held[key][1] if state is not None else 0
             refreshable = state is not None and outcome.verdict == FORWARD and fresh > end
             if not (refreshable and self.scenario.refreshes and end - now <= 1):
-                yield outcome, table_of(live)
+                yield outcome, table_of(held)
             if refreshable:
-                yield outcome, table_of({**live, key: (state, fresh)})
+                yield outcome, table_of({**held, **new})
             return
-        changed = {**live, key: (outcome.state, fresh)}
-        if partner is not None:
-            changed[partner[0]] = (partner[1], fresh)
-        yield outcome, table_of(changed)
+        left = {k: (state, now) for k in partner(function, key, state) if state is not None}
+        yield outcome, table_of({**held, **left, **new})
 
 
-def table_of(live: dict[int, tuple[State, int]]) -> Table:
+def table_of(held: dict[int, tuple[State, int]]) -> Table:
     """Hashable form."""
-    return frozenset((key, state, end) for key, (state, end) in live.items())
+    return frozenset((key, state, end) for key, (state, end) in held.items())
 
 
 def shared(scenario: Scenario, moment: Moment) -> bool:
-    """(c): two inner records with the same port, or packets of two flows that left with it."""
-    ports: dict[object, set[int]] = {}
-    for key, record in enumerate(moment.store.records):
-        if record is not None and isinstance(record.state, tuple) and record.state[0] == "port":
-            ports.setdefault(record.state[1], set()).add(key)
+    """(c): live records of two flows with the same port; where no flow can end, packets of two that left with it."""
+    flows: dict[int, set[int]] = {}
+    for _, record in live(moment):
+        if isinstance(record.state, Pair):
+            flows.setdefault(record.state.port, set()).add(record.state.flow)
     for packet, trace in zip(scenario.packets, moment.packets, strict=True):
-        if packet.kind == "out" and trace.where == LEFT and trace.outcome is not None:
-            ports.setdefault(trace.outcome.rewrite, set()).add(packet.number)
-    return any(len(flows) > 1 for flows in ports.values())
+        if packet.kind == "out" and trace.where == LEFT and trace.outcome is not None and not scenario.ticks:
+            flows.setdefault(trace.outcome.rewrite, set()).add(packet.number)
+    return any(len(found) > 1 for found in flows.values())
+
+
+def halved(scenario: Scenario, moment: Moment) -> bool:
+    """(f). Both keys change in one step, so this holds at every moment."""
+    for key, record in live(moment):
+        places = scenario.function.places(record.state)
+        if key not in places or any(moment.store.records[k] != record for k in places):
+            return True
+    return False
+
+
+def live(moment: Moment) -> Iterator[tuple[int, Record]]:
+    """What the store holds that is not past its deadline."""
+    for key, record in enumerate(moment.store.records):
+        if record is not None and record.deadline > moment.clock:
+            yield key, record
 
 
 def quiet(moment: Moment) -> bool:

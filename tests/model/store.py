@@ -24,11 +24,17 @@ class Record(NamedTuple):
 
 
 class Write(NamedTuple):
-    """One key of a compare-and-set: `old` must stand there (None: nothing may), then `new` does."""
+    """One key of a compare-and-set: `old` must stand there (None: nothing may), then `new` does. `over`: also nothing,
+    or a record that is past its deadline at this time, may stand there."""
 
     key: int
     old: Record | None
     new: Record
+    over: int | None = None
+
+    def fits(self, found: Record | None) -> bool:
+        """May `new` replace what was found?"""
+        return found == self.old or (self.over is not None and (found is None or found.deadline <= self.over))
 
 
 class Read(NamedTuple):
@@ -41,9 +47,11 @@ class Read(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """One atomic compare-and-set of all `writes`; `frames` are parked by the same Function. `blind`: no comparison."""
+    """One atomic compare-and-set of all `writes`, the own key's first; `left` keys are deleted if they hold what stood
+    there. `frames` are parked by the same Function. `blind`: no comparison."""
 
     writes: tuple[Write, ...]
+    left: tuple[int, ...]
     frames: tuple[int, ...]
     blind: bool
     sent: int
@@ -83,7 +91,8 @@ Request: TypeAlias = Read | Commit | Touch | Fetch | KeepFrames | Ping
 
 
 class Reply(NamedTuple):
-    """The answer to `request`. `records`: of a read, or what stood where a commit was refused. `frames`: found."""
+    """The answer to `request`. `records`: of a read, or what stands under a refused commit's own key; none if it is the
+    other key that refused, or if MSETEX did, which does not tell. `frames`: found."""
 
     request: Request
     done: bool
@@ -145,17 +154,28 @@ def read(store: Store, request: Read, client: int) -> Result:
 def commit(store: Store, request: Commit, client: int, clock: int) -> Result:
     """Compare all, then set all."""
     standing = tuple(store.records[w.key] for w in request.writes)
-    if not request.blind and any(w.old != found for w, found in zip(request.writes, standing, strict=True)):
-        return store, Reply(request, False, standing, ()), ()
+    if not request.blind and not all(w.fits(found) for w, found in zip(request.writes, standing, strict=True)):
+        return store, Reply(request, False, refusal(request, standing[0]), ()), ()
     pushes: tuple[tuple[int, int], ...] = ()
     for w, found in zip(request.writes, standing, strict=True):
         if found is not None and found != w.old and found.deadline > clock:
             store = store._replace(ghost_lost=found.nonce)
         store, more = write(store, w.key, w.new, client)
         pushes += more
+    for key in request.left:
+        if store.records[key] == request.writes[0].old:
+            store, more = write(store, key, None, client)
+            pushes += more
     nonces = store.ghost_committed | {w.new.nonce for w in request.writes}
     store = store._replace(ghost_committed=nonces, frames=store.frames | frozenset(request.frames))
     return store, Reply(request, True, (), ()), pushes
+
+
+def refusal(request: Commit, standing: Record | None) -> tuple[Record | None, ...]:
+    """What a refusal tells of the own key, under which `standing` was found."""
+    own, *others = request.writes
+    msetex = any(own.old is None and w.over is None for w in others)
+    return () if msetex or own.fits(standing) else (standing,)
 
 
 def write(store: Store, key: int, record: Record | None, client: int) -> tuple[Store, tuple[tuple[int, int], ...]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .functions import DROP, PARK, Outcome
-from .store import Commit, KeepFrames, Nonce, Ping, Push, Record, Reply, Request, Store, Touch, execute, write
+from .store import Commit, KeepFrames, Nonce, Ping, Push, Record, Reply, Request, Store, Touch, Write, execute, write
 
 if TYPE_CHECKING:
     from .scenarios import Scenario
@@ -30,14 +30,19 @@ class Doubt(NamedTuple):
 class Flight(NamedTuple):
     """What a key waits for. `group`: packets that the request carries; `waiting`: came after it was sent."""
 
-    phase: str  # look, fetch, commit
+    phase: str  # look, again (a look-up after a refused creation of a pair), fetch, commit
     group: tuple[int, ...]
     waiting: tuple[int, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
-    writes: tuple[tuple[int, Record | None, Record], ...] = ()
+    writes: tuple[Write, ...] = ()
+    left: tuple[int, ...] = ()  # the partner until now of a flow that moves
     conflicts: int = 0
     attempt: int = 0
     doubt: Doubt | None = None
+
+    def touched(self) -> tuple[int, ...]:
+        """Keys that the commit writes or deletes."""
+        return (*(w.key for w in self.writes), *self.left)
 
 
 class Instance(NamedTuple):
