@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .functions import DROP, FORWARD, PARK, Outcome, partner
 from .outstanding import EMPTY, Outstanding
-from .store import Commit, Fetch, Read, Record, Touch, Write
+from .store import Commit, Fetch, Leave, Read, Record, Touch, Write
 from .world import Flight
 
 ALWAYS = 1000  # a time at which every record is past its deadline
@@ -50,7 +50,8 @@ class Committer(Outstanding):
         if not self.on("5-dead" if fresh else "5-same") and record is not None:
             over = ALWAYS
         writes = (Write(key, record, new), *(Write(k, record, new, over) for k in after))
-        left = tuple(k for k in before if k not in after) if self.on("5-left") else EMPTY
+        held = record if self.on("5-left-old") else None
+        left = tuple(Leave(k, held) for k in before if k not in after and self.on("5-left"))
         return flight._replace(writes=writes, left=left)
 
     def send_commit(self, key: int, flight: Flight) -> None:
@@ -65,7 +66,7 @@ class Committer(Outstanding):
             self.world.send(self.who, Commit(flight.writes, flight.left, parked, blind, clock))
         else:  # a pair as two commands: the own key, and the other one after it
             for w in flight.writes:
-                self.world.send(self.who, Commit((w,), EMPTY, parked, blind, clock))
+                self.world.send(self.who, Commit((w,), (), parked, blind, clock))
         if self.scenario.cache and self.on("12"):
             self.world.send(self.who, Read((key,), True, True, clock))
 

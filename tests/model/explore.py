@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from .invariants import broken
+from .invariants import broken, unexplained
 from .replies import Engine
 from .scenarios import Scenario
 from .world import OUTSIDE, Moment, Violation, World, forget, settled
@@ -64,14 +64,15 @@ def explore(scenario: Scenario, judged: str = "abcdef") -> Finding:
                 world = World(scenario, moment)
                 apply(world, event)
                 after = world.freeze()
-                found = [v for v in world.violations + broken(scenario, after, world.judged) if v[1] in judged]
+                found = world.violations + (unexplained(scenario, after) if world.judged else [])
+                after = forget(after) if settled(after) else after
+                step = (moment, event)
+                if came.setdefault(after, step) is step:
+                    found += broken(scenario, after)
+                    following.append(after)
+                found = [violation for violation in found if violation[1] in judged]
                 if found:
                     return Finding(len(came), found[0], (*path(came, moment), event))
-                if settled(after):
-                    after = forget(after)
-                if after not in came:
-                    came[after] = (moment, event)
-                    following.append(after)
         frontier = following
     return Finding(len(came), None, ())
 

@@ -1,5 +1,6 @@
-"""Two small network functions with one key, and what all functions have; pairs.py has those with two. Each is the least that can show what a rule of the protocol is for.
+"""Two small network functions whose flows stand under one key, and what all functions have (pairs.py: two keys).
 
+Each is the least that can show what a rule of the protocol is for.
 All are idempotent as rule 8 asks: process(p, process(p, s).state) gives the same verdict and rewriting. A state of None
 is "no record". They are pure: the same `process` serves the instances of the model and the baseline of its invariants.
 """

@@ -12,6 +12,7 @@ from .outstanding import EMPTY
 from .store import Read, Record
 from .world import Flight
 
+
 class Sender(Committer):
     """What an instance asks. `fresh` packets: a request was sent, or a commit carried them, after they came."""
 

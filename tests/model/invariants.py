@@ -25,11 +25,9 @@ JUDGED = (LEFT, DROPPED, PARKED)
 Table = frozenset[tuple[int, State, int]]  # key, state, deadline
 
 
-def broken(scenario: Scenario, moment: Moment, judged: bool) -> list[Violation]:
-    """What this moment violates. `judged`: a packet got its outcome in the step that led here."""
+def broken(scenario: Scenario, moment: Moment) -> list[Violation]:
+    """What this moment violates, but for (a)."""
     found = []
-    if judged and not all_explained(scenario, moment):
-        found.append("(a) no order of the packets explains their verdicts")
     if moment.store.ghost_lost is not None:
         found.append(f"(b) commit {moment.store.ghost_lost} was overwritten unseen")
     if shared(scenario, moment):
@@ -39,9 +37,11 @@ def broken(scenario: Scenario, moment: Moment, judged: bool) -> list[Violation]:
     return found + (unaccounted(scenario, moment) if quiet(moment) else [])
 
 
-def all_explained(scenario: Scenario, moment: Moment) -> bool:
+def unexplained(scenario: Scenario, moment: Moment) -> list[Violation]:
     """(a). Packets are judged together: a NAT's flows share its ports."""
-    return Baseline.explains(scenario._replace(off=frozenset()), moment.packets, moment.clock)
+    if Baseline.explains(scenario._replace(off=frozenset()), moment.packets, moment.clock):
+        return []
+    return ["(a) no order of the packets explains their verdicts"]
 
 
 class Baseline:

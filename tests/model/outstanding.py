@@ -1,4 +1,4 @@
-"""What one instance has outstanding for each key, and its cache entries: the ground that its requests and replies share.
+"""What one instance has outstanding for each key, and its cache: the ground that its requests and replies share.
 
 Guarantees rule 12 for both keys of a pair: while an own commit that touches a key is unanswered, nothing fills that
 key's entry. Answers come in wire order, so this bars exactly the reads that were requested before the commit: an own

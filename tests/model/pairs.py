@@ -62,6 +62,7 @@ class Balancer(Nat):
     timed = True
 
     def process(self, packet: Packet, state: State, attempt: int) -> Outcome:
-        if packet.kind == "move" and isinstance(state, Pair) and attempt == 0:
-            state = state._replace(port=1)
-        return super().process(packet, state, attempt)
+        outcome = super().process(packet, state, attempt)
+        if packet.kind == "move" and outcome.verdict == FORWARD and isinstance(state, Pair) and attempt == 0:
+            return Outcome(FORWARD, state._replace(port=1), 1)
+        return outcome

@@ -99,10 +99,16 @@ class Engine(Sender):
         if own.old is None and other.over is None and self.on("5-own"):
             self.look_up(key, flight.group + flight.waiting, flight, "again")
         elif own.old is not None and other.over is None:
-            self.give_up(key, flight)  # the pair is broken: its other key has expired, and is gone or another flow's
+            self.on_broken(key, flight, own.old)
         else:
             flight = flight._replace(attempt=flight.attempt + 1)
             self.run(key, own.old, flight.group, flight.waiting, sent, flight)
+
+    def on_broken(self, key: int, flight: Flight, record: Record) -> None:
+        """The other key is gone or another flow's: the pair has expired since the packets came, else (f) is broken."""
+        if record.deadline > self.world.clock:
+            self.world.violations.append(f"(f) the live pair of key {key} is broken")
+        self.give_up(key, flight)
 
     def on_written(self, key: int, flight: Flight, commit: Commit) -> None:
         """The group leaves; those behind run on the record just written, which is a read as old as the commit."""

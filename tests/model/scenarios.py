@@ -112,32 +112,41 @@ def pair(*kinds: str) -> tuple[Packet, ...]:
 
 
 OPEN, HALF_CLOSED = Record(Pair(0, 0, "open"), BEFORE, FAR), Record(Pair(0, 0, "fin"), BEFORE, FAR)
+TAKER = Record(Pair(1, 1, "open"), (9, 1), 0)  # dead, and stands where a flow would move to
 
 
-def dead(deadline: int) -> tuple[Record, ...]:
+def ending(deadline: int) -> tuple[Record, ...]:
     """Two flows that end then; each has the port that the other will be given first."""
     return Record(Pair(0, 1, "open"), BEFORE, deadline), Record(Pair(1, 0, "open"), (9, 1), deadline)
 
 
-# Rule 5 for records that exist.
+# Rule 5 for records that exist, and rule 12 for both entries.
 PAIRS = (
     Scenario("pair", Nat(), pair("fin 0", "ack 0", "in 0"), cache=False, start=(OPEN,)),
-    Scenario("pair-cut", Nat(), pair("out 0", "fin 0"), cache=False, cuts=1),
+    Scenario("pair-cut", Nat(), pair("fin 0", "ack 0", "in 0"), cache=False, start=(OPEN,), cuts=1),
     Scenario("pair-warm", Nat(), pair("ack 0", "out 0", "in 0"), start=(HALF_CLOSED,), warm=True, ticks=1,
              stale_limit=0, in_order=True),
-    Scenario("pair-cold", Nat(), pair("ack 0", "out 0", "out 0"), start=(HALF_CLOSED,), ticks=1,
-             stale_limit=0, in_order=True),
+    Scenario("pair-cold", Nat(), pair("ack 0", "out 0", "out 0"), start=(HALF_CLOSED,), ticks=1, stale_limit=0,
+             in_order=True),
     Scenario("pair-refresh", Nat(), pair("out 0", "in 0"), cache=False, start=(OPEN._replace(deadline=2),), ticks=2,
              refreshes=True),
-    Scenario("dead", Nat(), pair("out 0", "out 1", "in 0"), cache=False, start=dead(0)),
-    Scenario("dead-timed", Balancer(), pair("out 0", "out 1", "in 0"), cache=False, start=dead(0)[1:]),
-    Scenario("dying", Nat(), pair("fin 1", "out 0"), cache=False, start=dead(1), ticks=1),
-    Scenario("dying3", Nat(), pair("fin 1", "out 0", "in 0"), cache=False, start=dead(1), ticks=1, in_order=True),
-    Scenario("dying-race", Nat(), pair("out 0", "out 1"), cache=False, start=dead(1), ticks=1),
-    Scenario("dying-cached", Nat(), pair("in 0", "out 0"), start=dead(1), ticks=1, warm=True, stale_limit=0),
-    Scenario("move", Balancer(), pair("move 0", "in 0", "in 1"), cache=False, start=(OPEN,)),
-    Scenario("move-warm", Balancer(), pair("move 0", "in 0"), start=(OPEN,), warm=True, ticks=1, stale_limit=0),
-    Scenario("move-taken", Balancer(), pair("move 0", "out 1", "in 1"), cache=False, start=(OPEN,)),
 )  # fmt: skip
 
-SCENARIOS = {scenario.name: scenario for scenario in STANDING + TIMED + PAIRS}
+# Rule 5 for records past their deadline.
+DEAD = (
+    Scenario("dying", Nat(), pair("fin 1", "out 0"), cache=False, start=ending(1), ticks=1),
+    Scenario("dying-race", Nat(), pair("out 0", "out 1"), cache=False, start=ending(1), ticks=1, in_order=True),
+    Scenario("dead-timed", Balancer(), pair("out 0", "out 1", "in 0"), cache=False, start=ending(0)[1:], in_order=True),
+    Scenario("dead-cut", Balancer(), pair("out 0", "out 1"), cache=False, start=ending(0)[1:], cuts=1),
+)
+
+# Rule 5 for flows that get another partner.
+MOVES = (
+    Scenario("move", Balancer(), pair("move 0", "in 0", "in 1"), cache=False, start=(OPEN,), cuts=1),
+    Scenario("move-change", Balancer(), pair("move 0", "ack 0", "in 1"), cache=False, start=(HALF_CLOSED,)),
+    Scenario("move-warm", Balancer(), pair("move 0", "in 0"), start=(OPEN,), warm=True, ticks=1, stale_limit=0),
+    Scenario("move-taken", Balancer(), pair("move 0", "out 1", "in 1"), cache=False, start=(OPEN,)),
+    Scenario("move-dead", Balancer(), pair("move 0", "out 1", "in 1"), cache=False, start=(OPEN, TAKER), in_order=True),
+)
+
+SCENARIOS = {scenario.name: scenario for scenario in STANDING + TIMED + PAIRS + DEAD + MOVES}

@@ -37,6 +37,13 @@ class Write(NamedTuple):
         return found == self.old or (self.over is not None and (found is None or found.deadline <= self.over))
 
 
+class Leave(NamedTuple):
+    """One key that a commit deletes if `old` stands there (None: whatever does)."""
+
+    key: int
+    old: Record | None
+
+
 class Read(NamedTuple):
     """MGET; `tracked`: behind CLIENT CACHING YES. `refill`: sent behind an own commit, only to fill the cache."""
 
@@ -47,11 +54,11 @@ class Read(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """One atomic compare-and-set of all `writes`, the own key's first; `left` keys are deleted if they hold what stood
-    there. `frames` are parked by the same Function. `blind`: no comparison."""
+    """One atomic compare-and-set of all `writes`, the own key's first, which then leaves the keys in `left`.
+    `frames` are parked by the same Function. `blind`: no comparison."""
 
     writes: tuple[Write, ...]
-    left: tuple[int, ...]
+    left: tuple[Leave, ...]
     frames: tuple[int, ...]
     blind: bool
     sent: int
@@ -162,9 +169,9 @@ def commit(store: Store, request: Commit, client: int, clock: int) -> Result:
             store = store._replace(ghost_lost=found.nonce)
         store, more = write(store, w.key, w.new, client)
         pushes += more
-    for key in request.left:
-        if store.records[key] == request.writes[0].old:
-            store, more = write(store, key, None, client)
+    for leave in request.left:
+        if leave.old in (None, store.records[leave.key]):
+            store, more = write(store, leave.key, None, client)
             pushes += more
     nonces = store.ghost_committed | {w.new.nonce for w in request.writes}
     store = store._replace(ghost_committed=nonces, frames=store.frames | frozenset(request.frames))

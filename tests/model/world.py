@@ -9,7 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .functions import DROP, PARK, Outcome
-from .store import Commit, KeepFrames, Nonce, Ping, Push, Record, Reply, Request, Store, Touch, Write, execute, write
+from .store import (
+    Commit,
+    KeepFrames,
+    Leave,
+    Nonce,
+    Ping,
+    Push,
+    Record,
+    Reply,
+    Request,
+    Store,
+    Touch,
+    Write,
+    execute,
+    write,
+)
 
 if TYPE_CHECKING:
     from .scenarios import Scenario
@@ -35,14 +50,14 @@ class Flight(NamedTuple):
     waiting: tuple[int, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     writes: tuple[Write, ...] = ()
-    left: tuple[int, ...] = ()  # the partner until now of a flow that moves
+    left: tuple[Leave, ...] = ()  # the partner until now of a flow that gets another
     conflicts: int = 0
     attempt: int = 0
     doubt: Doubt | None = None
 
     def touched(self) -> tuple[int, ...]:
         """Keys that the commit writes or deletes."""
-        return (*(w.key for w in self.writes), *self.left)
+        return (*(w.key for w in self.writes), *(leave.key for leave in self.left))
 
 
 class Instance(NamedTuple):
