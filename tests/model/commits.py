@@ -8,9 +8,9 @@ is usable afterwards. The kinds of commit: creation (no key may hold anything), 
 from __future__ import annotations
 
 from .functions import DROP, FORWARD, PARK, Outcome, partner
+from .messages import Commit, Fetch, Leave, Read, Record, Touch, Write
+from .moment import Flight
 from .outstanding import EMPTY, Outstanding
-from .store import Commit, Fetch, Leave, Read, Record, Touch, Write
-from .world import Flight
 
 ALWAYS = 1000  # a time at which every record is past its deadline
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from .invariants import broken, unexplained
+from .moment import OUTSIDE, Moment, Violation, forget, settled
 from .replies import Engine
 from .scenarios import Scenario
-from .world import OUTSIDE, Moment, Violation, World, forget, settled
+from .world import World
 
 ARRIVE, SERVE, TAKE = "arrives", "the store serves a request", "takes a reply or push"
 KILL, CUT, NOTICE = "is killed", "loses its connection", "notices the lost connection"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from .store import State
+from .messages import State
 
 FORWARD, DROP, PARK = "forward", "drop", "park"
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from .commits import Committer
 from .functions import FORWARD, Outcome
+from .messages import Read, Record
+from .moment import Flight
 from .outstanding import EMPTY
-from .store import Read, Record
-from .world import Flight
 
 
 class Sender(Committer):

@@ -7,8 +7,9 @@ write, also inside a Function, ended their tracking without a push.
 
 from __future__ import annotations
 
-from .store import Record
-from .world import Flight, World
+from .messages import Record
+from .moment import Flight
+from .world import World
 
 EMPTY: tuple[int, ...] = ()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .functions import DROP, FORWARD, Firewall, Outcome, Packet
-from .store import State
+from .messages import State
 
 INNER = ("out", "fin", "move")
 PORTS = 2

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from .functions import Outcome
 from .instance import Sender
+from .messages import Commit, Fetch, KeepFrames, Nonce, Push, Read, Record, Reply
+from .moment import Doubt, Flight
 from .outstanding import EMPTY
-from .store import Commit, Fetch, KeepFrames, Nonce, Push, Read, Record, Reply
-from .world import Doubt, Flight
 
 
 class Engine(Sender):

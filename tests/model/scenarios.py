@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .functions import Firewall, Function, Packet, Reassembly
+from .messages import Record
+from .moment import Instance, Moment, Trace
 from .pairs import Balancer, Nat, Pair
-from .store import Record, Store
-from .world import Instance, Moment, Trace
+from .store import Store
 
 BEFORE = (9, 0)  # nonce of records that stand there from the start
 
