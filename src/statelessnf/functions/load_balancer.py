@@ -168,6 +168,8 @@ class LoadBalancer(Function):
     table_types: ClassVar = TABLE_TYPES
     Config = BalancerConfig
     rewrites = True
+    timed = True
+    counter = ("counted", "server")
 
     @staticmethod
     def tables(config: Any) -> Mapping[str, np.ndarray[Any, Any]]:
