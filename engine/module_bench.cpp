@@ -82,6 +82,12 @@ std::unique_ptr<FlowSource> captured_flows(const nb::list& frames) {
   return std::make_unique<CaptureFlows>(views);
 }
 
+Service read_service(const nb::object& object) {
+  const auto parts = nb::cast<nb::tuple>(object);
+  return {nb::cast<unsigned>(parts[0]) == 0 ? Side::inside : Side::outside, nb::cast<std::uint32_t>(parts[1]),
+          nb::cast<std::uint16_t>(parts[2])};
+}
+
 class Traffic {
  public:
   Traffic(const nb::dict& options, std::unique_ptr<FlowSource> source, unsigned open_flows, std::uint64_t seed)
@@ -142,15 +148,23 @@ class Traffic {
 
 }  // namespace
 
+std::unique_ptr<FlowSource> tcp_flows(unsigned packets, unsigned open_flows, unsigned frame_bytes, std::uint64_t seed,
+                                      const nb::object& service) {
+  if (service.is_none()) return std::make_unique<TcpFlows>(packets, open_flows, frame_bytes, seed);
+  return std::make_unique<TranslatedTcpFlows>(packets, open_flows, frame_bytes, seed, read_service(service));
+}
+
 void bind_bench(nb::module_& module) {
   nb::class_<Traffic>(module, "Traffic")
       .def_static(
           "flows",
-          [](const nb::dict& options, unsigned packets, unsigned open_flows, unsigned frame_bytes, std::uint64_t seed) {
-            auto source = std::make_unique<TcpFlows>(packets, open_flows, frame_bytes, seed);
+          [](const nb::dict& options, unsigned packets, unsigned open_flows, unsigned frame_bytes, std::uint64_t seed,
+             const nb::object& service) {
+            auto source = tcp_flows(packets, open_flows, frame_bytes, seed, service);
             return std::make_unique<Traffic>(options, std::move(source), open_flows, seed);
           },
-          nb::arg("options"), nb::arg("packets"), nb::arg("open_flows"), nb::arg("frame_bytes"), nb::arg("seed") = 1)
+          nb::arg("options"), nb::arg("packets"), nb::arg("open_flows"), nb::arg("frame_bytes"), nb::arg("seed") = 1,
+          nb::arg("service") = nb::none())
       .def_static(
           "capture",
           [](const nb::dict& options, const nb::list& frames, unsigned open_flows, std::uint64_t seed) {

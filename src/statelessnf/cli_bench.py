@@ -19,6 +19,7 @@ class ShapeName(StrEnum):
     long = "long"
     short = "short"
     enterprise = "enterprise"
+    new = "new"
 
 
 class PortKind(StrEnum):
@@ -35,7 +36,23 @@ Output = Annotated[Path, typer.Option(metavar="DIR", help="Where JSON and pictur
 Turns = Annotated[int, typer.Option(min=1, max=1000, help="Alternating slices of each side.")]
 SliceMs = Annotated[int, typer.Option(min=1, max=10_000, help="Length of a slice.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
+Function = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="firewall (the default), nat or load_balancer, with a deployment that comes along."
+    ),
+]
+File = Annotated[
+    Path | None,
+    typer.Option("--deployment", metavar="FILE", help="A deployment file instead; its store and ports are not used."),
+]
 Store = Annotated[str | None, typer.Option(metavar="URL", help="A running store instead of an embedded one.")]
+
+
+def _chosen(function: str | None, deployment: Path | None) -> tuple[str, Path | None]:
+    if function is not None and deployment is not None:
+        raise typer.BadParameter("a deployment file says which function", param_hint="--function")
+    return function or "firewall", deployment
 
 
 @bench.command()
@@ -72,15 +89,20 @@ def throughput(
     turns: Turns = 20,
     slice_ms: SliceMs = 100,
     store: Store = None,
+    function: Function = None,
+    deployment: File = None,
     json: Json = False,
 ) -> None:
     """Packets a second with and without a store (Figures 5 and 6), every side in turn with the others.
 
-    Example: snf bench throughput --shape long --frame-bytes 64 --turns 30
+    For a function that rewrites packets servers answer to what has left, and the firewall takes part in the turns. Shape
+    `new`, for nat: how many new flows a second, compared with the store's own creations of two keys.
+
+    Example: snf bench throughput --function nat --shape long --frame-bytes 64 --turns 30
     """
     from statelessnf.commands import bench as commands
 
-    request = commands.BenchRequest(output, turns, slice_ms, json, store)
+    request = commands.BenchRequest(output, turns, slice_ms, json, store, *_chosen(function, deployment))
     if port is PortKind.memory:
         commands.throughput(request, [name.value for name in shape], frame_bytes, trace)
         return
@@ -97,18 +119,20 @@ def latency(
     turns: Turns = 20,
     slice_ms: SliceMs = 500,
     store: Store = None,
+    function: Function = None,
+    deployment: File = None,
     json: Json = False,
 ) -> None:
     """How long packets take through an instance on AF_XDP ports at 20,000 a second (Figure 7); needs root.
 
     Makes its own network namespaces and removes them in the end, also after Ctrl-C.
 
-    Example: snf bench latency --turns 30
+    Example: snf bench latency --function nat --turns 30
     """
     from statelessnf.commands.bench import BenchRequest
     from statelessnf.commands.bench_ports import latency as command
 
-    command(BenchRequest(output, turns, slice_ms, json, store))
+    command(BenchRequest(output, turns, slice_ms, json, store, *_chosen(function, deployment)))
 
 
 @bench.command()
