@@ -30,6 +30,7 @@ class PortKind(StrEnum):
 
 
 EVERY_SHAPE = list(ShapeName)
+FUNCTIONS = ["firewall", "nat", "load_balancer"]
 FRAME_SIZES = [64, 128, 256, 512, 1024, 1500]  # bytes, with the FCS
 
 Output = Annotated[Path, typer.Option(metavar="DIR", help="Where JSON and pictures go.")]
@@ -95,8 +96,8 @@ def throughput(
 ) -> None:
     """Packets a second with and without a store (Figures 5 and 6), every side in turn with the others.
 
-    For a function that rewrites packets servers answer to what has left, and the firewall takes part in the turns. Shape
-    `new`, for nat: how many new flows a second, compared with the store's own creations of two keys.
+    A function that rewrites packets is compared with the firewall, too. Shape `new`, for nat: how many new flows a
+    second, compared with the store's own creations of two keys.
 
     Example: snf bench throughput --function nat --shape long --frame-bytes 64 --turns 30
     """
@@ -133,6 +134,29 @@ def latency(
     from statelessnf.commands.bench_ports import latency as command
 
     command(BenchRequest(output, turns, slice_ms, json, store, *_chosen(function, deployment)))
+
+
+@bench.command()
+def access(
+    deployments: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Deployments of further functions.")
+    ] = None,
+    function: Annotated[
+        list[str], typer.Option(metavar="NAME", help="Function; may be given more than once.")
+    ] = FUNCTIONS,
+    output: Output = Path("out/bench"),
+    slice_ms: SliceMs = 2000,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """What functions read and commit for each packet and flow (Table 1), cache off and tracked.
+
+    Example: snf bench access examples/rate-limiter.toml
+    """
+    from statelessnf.commands.bench import BenchRequest
+    from statelessnf.commands.bench_access import access as command
+
+    command(BenchRequest(output, slice_ms=slice_ms, json=json, store=store), function, deployments or [])
 
 
 @bench.command()

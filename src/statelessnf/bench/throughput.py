@@ -8,8 +8,8 @@ Shapes: `long` (3,000 flows of 10,000 packets), `short` (100,000 flows of 100), 
     tracked   with the baseline; for short flows with the lower of the baseline and the store's ceiling for as many
               commits as the flows needed
 
-A function that rewrites is compared with the firewall, too, both tracked and with the same traffic. `new` (a SYN each)
-is for a function that creates two keys at once: new flows a second, with the store's rate of such creations.
+A function that rewrites, with clients inside, is compared with the firewall, too, both tracked and with the same
+traffic; a load balancer's clients are outside, and the firewall keeps these out. `new` (a SYN each) is for a function that creates two keys at once: new flows a second, with the store's rate of such creations.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from statelessnf.bench.deployments import bench_deployment, bench_document
+from statelessnf.bench.deployments import INSIDE, bench_deployment, bench_document
 from statelessnf.bench.forward_all import ForwardAll
 from statelessnf.bench.shapes import Shape
 from statelessnf.bench.sides import MODES, PairSide, Side, StoreSide, mode_options
@@ -67,10 +67,12 @@ def measure_shape(
     """All modes on one shape and frame size, in turns with each other and with the store."""
     program = build(deployment.function_class)
     options = {mode: mode_options(deployment, program, store, mode) for mode in MODES}
-    stateless = {**options["baseline"], "program": str(build(ForwardAll)), "tables": [], "rules": None}
+    of_function = {"program", "tables", "rules", "traits"}
+    stateless = {key: value for key, value in options["baseline"].items() if key not in of_function}
+    stateless["program"] = str(build(ForwardAll))
     sides = {"reference": Side(shape.traffic(stateless), slice_s, reference=True)}
     sides |= {mode: Side(shape.traffic(options[mode]), slice_s) for mode in MODES}
-    if deployment.function_class.rewrites:
+    if shape.service is not None and shape.service[0] == INSIDE:
         sides[FIREWALL] = Side(shape.traffic(_firewall_options(deployment, store)), slice_s)
     raw = StoreSide(store.access.address, slice_s)
     calls = {name: side.measure for name, side in sides.items()}

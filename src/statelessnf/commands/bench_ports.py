@@ -11,7 +11,6 @@ from statelessnf.bench.throughput import BAR_FRAME
 from statelessnf.builder import build
 from statelessnf.commands.bench import BenchRequest, finish, named, ticking
 from statelessnf.config import Deployment
-from statelessnf.pipe_options import check_engine
 
 MEMIF_COLUMNS = {
     "frame_bytes": "frame B", "mode": "mode", "mpps": "Mpps", "gbit_s": "Gbit/s", "ratio": "of plain",
@@ -63,6 +62,5 @@ def _prepared(request: BenchRequest) -> tuple[Document, Deployment]:
     measured."""
     document = bench_document(request.function, request.file, request.store)
     deployment = bench_deployment(document, request.file)
-    check_engine(deployment)
     build(deployment.function_class)
     return document, deployment
