@@ -1,4 +1,4 @@
-"""`snf bench` of functions: deployments that fit the traffic, NAT and load balancer end to end, what they ask of the store."""
+"""`snf bench` of functions: deployments that fit the traffic, NAT and load balancer, what they ask of the store."""
 
 from __future__ import annotations
 

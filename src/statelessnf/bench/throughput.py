@@ -9,7 +9,8 @@ Shapes: `long` (3,000 flows of 10,000 packets), `short` (100,000 flows of 100), 
               commits as the flows needed
 
 A function that rewrites, with clients inside, is compared with the firewall, too, both tracked and with the same
-traffic; a load balancer's clients are outside, and the firewall keeps these out. `new` (a SYN each) is for a function that creates two keys at once: new flows a second, with the store's rate of such creations.
+traffic; a load balancer's clients are outside, and the firewall keeps these out. `new` (a SYN each) is for a function
+that creates two keys at once: new flows a second, with the store's rate of such creations.
 """
 
 from __future__ import annotations
