@@ -19,6 +19,7 @@ struct BuildOptions {
   std::shared_ptr<const TableSet> tables;
   std::uint32_t deployment = 0;
   std::uint64_t secret = 0;
+  Remote remote = Remote::endpoint;
   bool has_store = false, link = false, acl = false;
   ValkeyOptions store;
   unsigned frames = 4096, frame_size = 9728;

@@ -92,7 +92,7 @@ class Traffic {
  public:
   Traffic(const nb::dict& options, std::unique_ptr<FlowSource> source, unsigned open_flows, std::uint64_t seed)
       : options_(read_options(options)),
-        keys_(options_.deployment, options_.secret),
+        keys_(options_.deployment, options_.secret, options_.remote),
         port_(std::move(source), open_flows, seed),
         stats_(std::make_unique<Stats>()),
         pipe_(options_.pipe, port_, keys_, make_store(options_, *stats_), options_.program, options_.tables, *stats_),

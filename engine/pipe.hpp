@@ -59,6 +59,7 @@ class Pipe {
   bool arrive(const Frame& frame, std::uint64_t now_ns, Arrival& arrival);
   void identify(Packet& packet, Arrival& arrival);
   void enter_learned();
+  static bool turn(Packet& packet);
 
   Port& port_;
   const Keys& keys_;

@@ -27,6 +27,7 @@ from pydantic import BaseModel
 
 from statelessnf.errors import FunctionError
 from statelessnf.fields import Elements, Fields
+from statelessnf.networks import Network
 from statelessnf.packet import DROP, FORWARD, MAX_DROP_REASONS, PARK
 
 MAX_RECORD_SIZE = 96  # max_record_size in engine/function.hpp
@@ -67,7 +68,9 @@ class Function:
     Config: ClassVar[type[BaseModel]] = NoConfig
     rewrites: ClassVar[bool] = False  # `process` assigns addresses and ports of packets
     timed: ClassVar[bool] = False  # a flow's end is told by a timer of the store (protocol.md, rule 10)
-    counter: ClassVar[tuple[str, str] | None] = None  # fields: 1 while the flow counts; what names its counter (8 bytes)
+    counter: ClassVar[tuple[str, str] | None] = (
+        None  # fields: 1 while the flow counts; what names its counter (8 bytes)
+    )
 
     @staticmethod
     def process(packet: Any, record: Any, tables: Any) -> int:
@@ -81,6 +84,11 @@ class Function:
     def tables(config: Any) -> Mapping[str, np.ndarray[Any, Any]]:
         """One 1-d array for each of `table_types`, made from a valid `Config`."""
         return {}
+
+    @staticmethod
+    def owned(config: Any) -> list[Network]:
+        """Addresses that the deployment answers for in ARP and neighbour discovery, on the outside. Never compiled."""
+        return []
 
     @staticmethod
     def describe(record: Any) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from statelessnf.builder import build
 from statelessnf.config import Deployment, function_settings
 from statelessnf.engine_start import EngineStart
 from statelessnf.errors import ConfigError, SnfError, StartFailed, StoreError
-from statelessnf.pipe_options import check_engine, pipe_options, tables_of
+from statelessnf.pipe_options import pipe_options, tables_of
 from statelessnf.ports import check_ports
 from statelessnf.publishing import Publications, Published
 from statelessnf.store_access import OpenStore, open_store
@@ -80,7 +80,6 @@ def running_instance(
     deployment: Deployment, say: Say, engine_start: EngineStart, *, capture_drops: bool
 ) -> Iterator[Instance]:
     """Starts an instance, stops it in the end. Raises ConfigError, BuildError, StoreError, StartFailed."""
-    check_engine(deployment)  # before anything starts
     ports = deployment.instance.ports
     if ports is None:
         do = 'add ports = { inside = "…", outside = "…" }, or use snf replay'

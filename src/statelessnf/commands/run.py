@@ -91,8 +91,8 @@ class Session:
 
     def _report(self) -> None:
         engine, deployment = self._instance.engine, self._instance.deployment
-        for header, code, value in engine.events():
-            self._line.event(event_document(header, code, value, deployment.function_class))
+        for header, code, value, record in engine.events():
+            self._line.event(event_document(header, code, value, deployment.function_class, record))
         if self._drops is not None:
             now = time.time_ns()
             for _, _, _, frame in engine.dropped():
