@@ -6,6 +6,7 @@
 
 #include "module.hpp"
 #include "traffic_capture.hpp"
+#include "traffic_mirror.hpp"
 #include "traffic_tcp.hpp"
 #include "worker.hpp"
 
@@ -167,10 +168,13 @@ void bind_bench(nb::module_& module) {
           nb::arg("service") = nb::none())
       .def_static(
           "capture",
-          [](const nb::dict& options, const nb::list& frames, unsigned open_flows, std::uint64_t seed) {
-            return std::make_unique<Traffic>(options, captured_flows(frames), open_flows, seed);
+          [](const nb::dict& options, const nb::list& frames, unsigned open_flows, std::uint64_t seed, bool mirrored) {
+            auto source = captured_flows(frames);
+            if (mirrored) source = std::make_unique<MirroredFlows>(std::move(source));
+            return std::make_unique<Traffic>(options, std::move(source), open_flows, seed);
           },
-          nb::arg("options"), nb::arg("frames"), nb::arg("open_flows"), nb::arg("seed") = 1)
+          nb::arg("options"), nb::arg("frames"), nb::arg("open_flows"), nb::arg("seed") = 1,
+          nb::arg("mirrored") = false)
       .def("run", &Traffic::run, nb::arg("seconds"), nb::arg("reference") = false)
       .def("stats", &Traffic::stats)
       .def("connect", &Traffic::connect);

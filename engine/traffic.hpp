@@ -37,10 +37,10 @@ class FlowSource {
   // A slot's frame still holds the flow's previous packet, as it left: as the function in between has rewritten it.
   virtual void make(FlowSlot* const* slots, Frame* frames, unsigned count) = 0;
   virtual std::uint32_t longest() const = 0;  // bytes
-  std::uint64_t opened() const { return opened_.load(std::memory_order_relaxed); }
+  virtual std::uint64_t opened() const { return opened_.load(std::memory_order_relaxed); }
 
  protected:
-  void count_opened() { opened_.store(opened() + 1, std::memory_order_relaxed); }
+  void count_opened() { opened_.store(opened_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
 
  private:
   std::atomic<std::uint64_t> opened_{0};  // flows

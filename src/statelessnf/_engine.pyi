@@ -95,9 +95,16 @@ class Traffic:
         """
     @staticmethod
     def capture(
-        options: Mapping[str, Any], frames: list[tuple[int, bytes, int]], open_flows: int, seed: int = 1
+        options: Mapping[str, Any],
+        frames: list[tuple[int, bytes, int]],
+        open_flows: int,
+        seed: int = 1,
+        mirrored: bool = False,
     ) -> Traffic:
-        """The flows of a capture, (side, frame, flow number) in its order, over and over with new client addresses."""
+        """The flows of a capture, (side, frame, flow number) in its order, over and over with new client addresses.
+
+        `mirrored`: for a function that rewrites what comes from inside; answers are to what has left.
+        """
     def run(self, seconds: float, reference: bool = False) -> tuple[int, int, int]:
         """Run for about `seconds`: (packets forwarded, dropped, ns). reference: without records."""
     def stats(self) -> dict[str, Any]: ...

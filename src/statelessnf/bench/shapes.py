@@ -32,7 +32,8 @@ class Shape:
 
     def traffic(self, options: Mapping[str, Any]) -> _engine.Traffic:
         if self.frames:
-            return _engine.Traffic.capture(options, list(self.frames), self.open_flows)
+            mirrored = self.service is not None
+            return _engine.Traffic.capture(options, list(self.frames), self.open_flows, mirrored=mirrored)
         packets = int(self.packets_per_flow)
         return _engine.Traffic.flows(options, packets, self.open_flows, self.frame_bytes, service=self.service)
 

@@ -15,13 +15,15 @@ from rich.progress import Progress
 
 from statelessnf import _engine
 from statelessnf.bench import report
-from statelessnf.bench.deployments import bench_deployment, bench_document, service_for
+from statelessnf.bench.deployments import OUTSIDE, bench_deployment, bench_document, service_for
 from statelessnf.bench.shapes import Shape, captured_flows, long_flows, new_flows, short_flows
 from statelessnf.bench.slices import FEWEST_TURNS
 from statelessnf.bench.store_rates import store_rates
 from statelessnf.bench.throughput import measure_new_flows, measure_shape
 from statelessnf.config import Deployment
 from statelessnf.errors import ConfigError
+from statelessnf.store.client import StoreClient
+from statelessnf.store.library import ensure_library
 from statelessnf.store_access import OpenStore, open_store
 
 COLUMNS = {
@@ -66,6 +68,9 @@ def bench_store(request: BenchRequest) -> Iterator[tuple[Deployment, OpenStore]]
     deployment = deployment_for(request)
     with tempfile.TemporaryDirectory(prefix="snf-bench-") as folder, open_store(deployment, Path(folder)) as store:
         assert store is not None  # deployment_for has refused `memory`
+        if deployment.function_class.rewrites:
+            with StoreClient(store.url) as client:
+                ensure_library(client)
         yield deployment, store
 
 
@@ -116,13 +121,15 @@ def throughput(request: BenchRequest, shapes: list[str], frame_sizes: list[int],
 
 
 def _shapes(deployment: Deployment, names: list[str], sizes: list[int], trace: Path | None) -> list[Shape]:
-    """Raises ConfigError where nothing is left to measure."""
+    """Raises ConfigError where nothing is left to measure, or a capture does not fit; CaptureError."""
     made: list[Shape] = []
     service = service_for(deployment)
     for name, make in (("long", long_flows), ("short", short_flows)):
         if name in names:
             made += [make(size, service) for size in sizes]
     if "enterprise" in names and trace is not None:
+        if service is not None and service[0] == OUTSIDE:
+            raise ConfigError("a capture has no flows to a virtual address", "--trace", "leave it out")
         made.append(captured_flows(trace, deployment, service))
     if "new" in names and creates_pairs(deployment):
         made.append(new_flows(service))
