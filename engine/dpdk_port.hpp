@@ -46,6 +46,7 @@ class DpdkPort final : public Port {
   void release(const Frame* frames, unsigned count) override;
   Frame allocate() override;
   void flush() override;
+  bool link_up(Side side) const override { return link_.device(side).link_up(); }
   int wait_descriptor(Side side) override;
   bool prepare_wait() override;
 

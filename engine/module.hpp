@@ -29,6 +29,8 @@ struct BuildOptions {
 
 // Throws nanobind::value_error naming the key.
 BuildOptions read_options(const nanobind::dict& options);
+// `secret`: the deployment's.
+NeighbourOptions read_neighbours(const nanobind::dict& options, std::uint64_t secret);
 std::shared_ptr<const TableSet> read_tables(nanobind::handle tables, nanobind::handle rules, bool acl);
 std::unique_ptr<Store> make_store(const BuildOptions& options, Stats& stats);
 std::string store_error(Store* store, const BuildOptions& options);

@@ -22,6 +22,7 @@ class Instance {
       ports_.push_back(std::make_unique<DpdkPort>(link_, i));
       PipeOptions pipe = options_.pipe;
       pipe.nonce = random_nonce();
+      if (pipe.neighbours) share_neighbours(*pipe.neighbours, i);
       workers_.push_back(std::make_unique<Worker>(
           pipe, options_.threads, *ports_.back(), keys_, [this](Stats& stats) { return make_store(options_, stats); },
           options_.program, options_.tables, &register_eal_thread));
@@ -73,9 +74,18 @@ class Instance {
   }
 
  private:
+  // One pipe announces for all of them, and each hears what the others hear.
+  void share_neighbours(NeighbourOptions& neighbours, unsigned pipe) {
+    if (link_.pipes() > 1 && !board_) board_ = std::make_shared<NeighbourBoard>(link_.pipes());
+    neighbours.board = board_;
+    neighbours.pipe = pipe;
+    if (pipe > 0) neighbours.announced = 0;
+  }
+
   BuildOptions options_;
   Keys keys_;
   const DpdkLink& link_;
+  std::shared_ptr<NeighbourBoard> board_;
   std::vector<std::unique_ptr<DpdkPort>> ports_;
   std::vector<std::unique_ptr<Worker>> workers_;  // before the ports: ends first
 };

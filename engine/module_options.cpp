@@ -1,13 +1,13 @@
-// Options from Python dictionaries: each key is taken once, checked by type, and a key that nobody takes is an error.
+// A pipe's options from a Python dictionary.
 #include <nanobind/stl/string.h>
 
 #include <cstring>
 #include <random>
-#include <set>
 
 #include "acl.hpp"
 #include "link_store.hpp"
 #include "module.hpp"
+#include "option_dict.hpp"
 #include "valkey_socket.hpp"
 
 namespace nb = nanobind;
@@ -15,33 +15,6 @@ namespace nb = nanobind;
 namespace snf {
 
 namespace {
-
-class Options {
- public:
-  Options(const nb::dict& dict, std::string where) : dict_(dict), where_(std::move(where)) {}
-  template <typename T>
-  void take(const char* key, T& into) {
-    taken_.insert(key);
-    if (!dict_.contains(key)) return;
-    if (!nb::try_cast<T>(dict_[key], into)) fail(std::string(key) + ": wrong type or out of range");
-  }
-  nb::object object(const char* key) {
-    taken_.insert(key);
-    return dict_.contains(key) ? nb::borrow(dict_[key]) : nb::none();
-  }
-  void finish() const {
-    for (const auto& item : dict_) {
-      const auto key = nb::cast<std::string>(item.first);
-      if (!taken_.contains(key)) fail(key + ": unknown option");
-    }
-  }
-  [[noreturn]] void fail(const std::string& what) const { throw nb::value_error((where_ + ": " + what).c_str()); }
-
- private:
-  const nb::dict& dict_;
-  std::string where_;
-  std::set<std::string> taken_;
-};
 
 Mode mode_named(const std::string& name, const Options& options) {
   if (name == "baseline") return Mode::baseline;
@@ -163,6 +136,8 @@ BuildOptions read_options(const nb::dict& dict) {
   part = options.object("store");
   built.has_store = !part.is_none();
   if (built.has_store) read_store(nb::cast<nb::dict>(part), built);
+  part = options.object("neighbours");
+  if (!part.is_none()) built.pipe.neighbours = read_neighbours(nb::cast<nb::dict>(part), built.secret);
   const nb::object tables = options.object("tables"), rules = options.object("rules");
   options.finish();
   if (program.empty()) options.fail("program: is missing");

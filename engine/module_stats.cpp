@@ -1,6 +1,8 @@
 // Statistics, events and dropped frames as Python values.
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
+
 #include "module.hpp"
 
 namespace nb = nanobind;
@@ -46,6 +48,26 @@ nb::list counted(std::span<const Stats* const> pipes, std::size_t count, auto me
     list.append(sum(
         pipes, [&](const Stats& s) -> auto& { return (s.*member)[i]; }));
   return list;
+}
+
+// Of the pipes that have neighbours.
+nb::dict neighbours_dict(std::span<const Stats* const> pipes) {
+  static constexpr std::pair<const char*, Counter NeighbourStats::*> counters[] = {
+      {"taken", &NeighbourStats::taken},         {"questions", &NeighbourStats::questions},
+      {"answers", &NeighbourStats::answers},     {"answers_limited", &NeighbourStats::answers_limited},
+      {"conflicts", &NeighbourStats::conflicts}, {"unasked", &NeighbourStats::unasked},
+      {"doubts", &NeighbourStats::doubts},       {"moves", &NeighbourStats::moves},
+      {"failures", &NeighbourStats::failures},   {"evictions", &NeighbourStats::evictions}};
+  nb::dict result;
+  std::uint64_t known = 0;
+  for (const auto& [name, member] : counters) {
+    std::uint64_t total = 0;
+    for (const Stats* stats : pipes) total += stats->neighbours ? (stats->neighbours.get()->*member).get() : 0;
+    result[name] = total;
+  }
+  for (const Stats* stats : pipes) known += stats->neighbours ? stats->neighbours->known.get() : 0;
+  result["known"] = known;
+  return result;
 }
 
 }  // namespace
@@ -99,6 +121,8 @@ nb::dict stats_dict(std::span<const Stats* const> pipes) {
   result["function_counters"] = counters;
   result["latency_us"] = quantiles(pipes, &Stats::latency);
   result["store_latency_us"] = quantiles(pipes, &Stats::store_latency);
+  const bool any = std::any_of(pipes.begin(), pipes.end(), [](const Stats* s) { return s->neighbours != nullptr; });
+  if (any) result["neighbours"] = neighbours_dict(pipes);
   return result;
 }
 

@@ -57,6 +57,7 @@ class NeighbourTable {
   std::uint32_t least_used();
   bool full() const { return free_.empty(); }
   std::uint32_t size() const { return static_cast<std::uint32_t>(entries_.size() - free_.size()); }
+  std::uint32_t capacity() const { return static_cast<std::uint32_t>(entries_.size()); }  // indexes are below it
   std::uint64_t hash(Side side, const Address& address) const;
 
  private:

@@ -13,6 +13,8 @@ Neighbours::Neighbours(const NeighbourOptions& options, NeighbourStats& stats)
       places_{place_of(options.sides[0]), place_of(options.sides[1])},
       stats_(stats),
       answers_(answers_per_second),
+      board_(options.board),
+      pipe_(options.pipe),
       resolver_(options.limits, options.secret, stats) {
   for (const Side side : {Side::inside, Side::outside}) {
     if (place(side).gateway4) resolver_.pin(side, *place(side).gateway4);

@@ -8,11 +8,13 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "arp.hpp"
 #include "discovery.hpp"
+#include "neighbour_board.hpp"
 #include "packet.hpp"
 #include "resolver.hpp"
 
@@ -32,6 +34,9 @@ struct NeighbourOptions {
   std::array<NeighbourSide, 2> sides;
   std::uint64_t secret = 0;
   NeighbourLimits limits;
+  std::uint32_t announced = 64;           // owned addresses a side that are announced at the start, at most
+  std::shared_ptr<NeighbourBoard> board;  // of an instance with several pipes, else null
+  unsigned pipe = 0;                      // which of them this is
 };
 
 struct Hearing {
@@ -56,6 +61,9 @@ class Neighbours {
   // often is the caller's to decide. False: not owned there, or no room.
   bool announce(Side side, const Address& address, Frame& frame) const;
 
+  // What the instance's other pipes have heard.
+  void listen(std::uint64_t now);
+
   // Where a frame that leaves on `side` for an address goes: to itself where it is on-link, else to the gateway.
   Resolution resolve(Side side, const Address& destination, std::uint64_t now);
   // Packets that wait: see resolver.hpp.
@@ -64,6 +72,8 @@ class Neighbours {
   }
   std::uint32_t take_ready() { return resolver_.take_ready(); }
   std::uint32_t take_failed() { return resolver_.take_failed(); }
+  // Nobody waits any more: all of them can be taken as failed.
+  void abandon() { resolver_.abandon(); }
   // Is asked for at once and kept: for servers, which scans may not push out.
   void keep(Side side, const Address& address) { resolver_.pin(side, address); }
 
@@ -114,6 +124,8 @@ class Neighbours {
   NeighbourStats& stats_;
   RateLimit answers_;
   std::array<std::uint64_t, 64> defended_{};  // ms: when one may be defended again, by a hash of the address
+  std::shared_ptr<NeighbourBoard> board_;
+  unsigned pipe_;
   Resolver resolver_;
 };
 

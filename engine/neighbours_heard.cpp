@@ -24,7 +24,17 @@ Hearing Neighbours::hear(const Frame& frame, const PacketRecord& packet, const L
 }
 
 void Neighbours::tell(const Message& message, const Address& address, const Mac* mac, bool solicited) {
-  if (message.our_vlan) resolver_.told(message.side, address, mac, solicited, message.now);
+  if (!message.our_vlan) return;
+  resolver_.told(message.side, address, mac, solicited, message.now);
+  if (board_) board_->tell(pipe_, {message.side, solicited, address, mac ? std::optional(*mac) : std::nullopt});
+}
+
+void Neighbours::listen(std::uint64_t now) {
+  if (!board_) return;
+  for (const NeighbourNews& news : board_->take(pipe_)) {
+    if (!resolver_.knows(news.side, news.address)) continue;  // nothing that was unasked for: the others count that
+    resolver_.told(news.side, news.address, news.mac ? &*news.mac : nullptr, news.solicited, now);
+  }
 }
 
 // RFC 4861 section 7.2.4, RFC 826: the answer leaves on the side and with the tags of the question.

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "function.hpp"
+#include "gateway.hpp"
 #include "reject.hpp"
 
 namespace snf {
@@ -54,6 +55,13 @@ void Outlet::pass(const Frame& frame) {
   stats_.passed.add();
   send(opposite(frame.side), frame, 0);
 }
+
+void Outlet::say(const Frame& frame) {
+  stats_.generated.add();
+  send(opposite(frame.side), frame, 0);
+}
+
+bool Outlet::lead(std::uint32_t packet) { return gateway_->lead(packet); }
 
 void Outlet::drop_frame(const Frame& frame, Drop reason, std::uint64_t now, std::uint8_t function_reason) {
   if (reason == Drop::denied && function_reason != 0) {

@@ -2,13 +2,11 @@
 // Carries out effects, counts everything once, and keeps bounded copies of events and (if asked) of dropped frames.
 #pragma once
 #include <array>
-#include <atomic>
 #include <cstdint>
-#include <mutex>
-#include <utility>
 #include <vector>
 
 #include "function.hpp"
+#include "handover.hpp"
 #include "packets.hpp"
 #include "port.hpp"
 #include "rate_limit.hpp"
@@ -35,34 +33,17 @@ struct DroppedFrame {
   std::vector<std::uint8_t> bytes;
 };
 
-// Bounded hand-over from the pipe's thread to a reader; what finds it full is counted by the caller.
-template <typename T>
-class Handover {
- public:
-  explicit Handover(std::size_t capacity) : capacity_(capacity) {}
-  bool push(T&& item) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (items_.size() >= capacity_) return false;
-    items_.push_back(std::move(item));
-    return true;
-  }
-  std::vector<T> take() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return std::exchange(items_, {});
-  }
-
- private:
-  std::size_t capacity_;
-  std::mutex mutex_;
-  std::vector<T> items_;
-};
+class Gateway;
 
 class Outlet {
  public:
   // captured: how many dropped frames are kept until somebody takes them, 0: none.
   Outlet(Port& port, PacketPool& pool, Stats& stats, std::size_t events, std::size_t captured);
+  // Through which every packet to be forwarded goes from now on: it knows who has to get the frame.
+  void lead_by(Gateway& gateway) { gateway_ = &gateway; }
   void forward(std::uint32_t packet);
   void pass(const Frame& frame);  // not for the function: out of the other side as it is
+  void say(const Frame& frame);   // made by the pipe itself: out of the side opposite to its own
   void drop(std::uint32_t packet, Drop reason, std::uint8_t function_reason = 0);
   void drop_frame(const Frame& frame, Drop reason, std::uint64_t now, std::uint8_t function_reason = 0);
   // Ends a packet as its verdict says, with its effects. `record`: of its flow, for events.
@@ -89,10 +70,12 @@ class Outlet {
   void measure(const Buffer& buffer);
   void carry_out(const Packet& packet, Bytes record);
   void answer(const Packet& packet);
+  bool lead(std::uint32_t packet);
 
   Port& port_;
   PacketPool& pool_;
   Stats& stats_;
+  Gateway* gateway_ = nullptr;  // null: frames leave as they were addressed
   std::size_t captured_;
   std::array<Buffer, 2> buffers_;
   std::uint64_t now_ns_ = 0;
@@ -111,6 +94,7 @@ inline void Outlet::send(Side to, const Frame& frame, std::uint64_t received) {
 }
 
 inline void Outlet::forward(std::uint32_t index) {
+  if (gateway_ != nullptr && !lead(index)) return;
   Packet& packet = pool_[index];
   send(opposite(packet.frame.side), packet.frame, packet.received);
   pool_.release(index);

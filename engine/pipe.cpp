@@ -35,7 +35,12 @@ Pipe::Pipe(const PipeOptions& options, Port& port, const Keys& keys, std::unique
       pool_(options.limits.packets),
       outlet_(port, pool_, stats, options.events, options.captured),
       flights_(options.mode, options.limits, *program_, keys, store_.get(), pool_, outlet_, stats, options.nonce),
-      wall_offset_us_(wall_minus_monotonic_us()) {}
+      wall_offset_us_(wall_minus_monotonic_us()) {
+  if (!options.neighbours) return;
+  stats.neighbours = std::make_unique<NeighbourStats>();
+  gateway_ = std::make_unique<Gateway>(*options.neighbours, port, pool_, outlet_, *stats.neighbours);
+  outlet_.lead_by(*gateway_);
+}
 
 Moment Pipe::moment(std::uint64_t now_ns) const {
   Moment moment;
@@ -70,6 +75,12 @@ void Pipe::identify(Packet& packet, Arrival& arrival) {
   flights_.prefetch(arrival.hash);
 }
 
+// Not for the function.
+void Pipe::dismiss(const Packet& packet, const ParseResult& result) {
+  if (result.what == Parsed::drop) return outlet_.drop_frame(packet.frame, result.reason, moment_.ms);
+  gateway_ ? gateway_->hear(packet.frame, packet.header, packet.layout) : outlet_.pass(packet.frame);
+}
+
 // True if the packet goes on to the function; otherwise it has been dealt with.
 bool Pipe::arrive(const Frame& frame, std::uint64_t now_ns, Arrival& arrival) {
   arrival.packet = pool_.acquire();
@@ -81,12 +92,13 @@ bool Pipe::arrive(const Frame& frame, std::uint64_t now_ns, Arrival& arrival) {
   packet.frame = frame;
   const ParseResult result = parse(frame, packet.header, packet.layout);
   if (result.what != Parsed::flow) {
+    dismiss(packet, result);
     pool_.release(arrival.packet);
-    result.what == Parsed::pass ? outlet_.pass(frame) : outlet_.drop_frame(frame, result.reason, moment_.ms);
     return false;
   }
   packet.header.now = moment_.ms;
   packet.header.attempt = 0;
+  packet.hop = Hop::as_received;
   packet.order = flights_.next_order();
   packet.received = now_ns;
   packet.stage = first_stage(packet);
@@ -138,6 +150,7 @@ unsigned Pipe::step(std::uint64_t now_ns) {
   moment_ = moment(now_ns);
   flights_.admit(admitting_.load(std::memory_order_relaxed));
   flights_.begin(moment_, *tables_);
+  if (gateway_) gateway_->begin(moment_.us / 1000, moment_.ms);
   const unsigned received = port_.receive(frames_.data(), burst);
   unsigned count = 0;
   std::uint64_t packets[2] = {0, 0}, bytes[2] = {0, 0};
@@ -159,6 +172,7 @@ unsigned Pipe::step(std::uint64_t now_ns) {
   for (unsigned i = 0; i < count; ++i) flights_.enter(arrivals_[i].packet, arrivals_[i].key, arrivals_[i].hash);
   flights_.finish();
   enter_learned();
+  if (gateway_) gateway_->step();
   publish();
   outlet_.flush(clock_ != nullptr ? clock_() : now_ns);
   return received;
@@ -166,6 +180,7 @@ unsigned Pipe::step(std::uint64_t now_ns) {
 
 void Pipe::abandon() {
   flights_.abandon();
+  if (gateway_) gateway_->abandon();
   outlet_.flush(0);
 }
 

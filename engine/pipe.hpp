@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "flights.hpp"
+#include "gateway.hpp"
 #include "outlet.hpp"
 #include "port.hpp"
 
@@ -16,9 +18,10 @@ namespace snf {
 struct PipeOptions {
   Mode mode = Mode::tracked;
   Limits limits;
-  std::uint64_t nonce = 0;             // unlike any other pipe's, lower half zero
-  std::uint32_t events = 16'384;       // kept until they are taken
-  std::uint32_t captured = 0;          // dropped frames kept until they are taken
+  std::uint64_t nonce = 0;                     // unlike any other pipe's, lower half zero
+  std::uint32_t events = 16'384;               // kept until they are taken
+  std::uint32_t captured = 0;                  // dropped frames kept until they are taken
+  std::optional<NeighbourOptions> neighbours;  // none: every frame leaves as it was addressed, and ARP passes
   std::uint64_t (*clock)() = nullptr;  // ns, monotonic: read again when packets leave; null: a step takes no time
 };
 
@@ -57,6 +60,7 @@ class Pipe {
   void take_tables();
   void publish();
   bool arrive(const Frame& frame, std::uint64_t now_ns, Arrival& arrival);
+  void dismiss(const Packet& packet, const ParseResult& result);
   void identify(Packet& packet, Arrival& arrival);
   void enter_learned();
   static bool turn(Packet& packet);
@@ -72,6 +76,7 @@ class Pipe {
   std::uint64_t (*clock_)();
   PacketPool pool_;
   Outlet outlet_;
+  std::unique_ptr<Gateway> gateway_;
   Flights flights_;
   std::int64_t wall_offset_us_;  // the baseline's clock: the machine's
   std::uint64_t clock_ms_ = 0;

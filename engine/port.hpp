@@ -22,6 +22,8 @@ class Port {
   virtual std::uint64_t token(const Frame&) const { return 0; }
   // Hands over what `transmit` may have kept back. Called once a loop.
   virtual void flush() {}
+  // Whether what is sent on that side now has a chance to arrive.
+  virtual bool link_up(Side) const { return true; }
   // Readable file descriptor to wait for when idle, or -1 where the port can only be polled.
   virtual int wait_descriptor(Side) { return -1; }
   // Prepare to sleep on wait_descriptor (re-arm interrupts); false: packets are there, do not sleep.

@@ -67,6 +67,12 @@ void Resolver::mark_unresolved(std::uint32_t index, bool unresolved) {
   unresolved ? unresolved_.push(table_, index) : unresolved_.remove(table_, index);
 }
 
+void Resolver::abandon() {
+  for (std::uint32_t i = 0; i < table_.capacity(); ++i) {
+    if (table_[i].live) release_held(i, failed_);
+  }
+}
+
 void Resolver::evict(std::uint32_t index) {
   release_held(index, failed_);
   move(index, Timer::idle);

@@ -25,19 +25,6 @@ struct NeighbourLimits {
   std::uint32_t questions_per_second = 1000;
 };
 
-struct NeighbourStats {
-  Counter questions;        // sent
-  Counter answers;          // sent for owned addresses
-  Counter answers_limited;  // not sent, as answers are limited in rate
-  Counter conflicts;        // messages of others that claim an owned address
-  Counter unasked;          // answers to the deployment about neighbours that this instance does not look for
-  Counter doubts;           // messages that named another MAC than the known one
-  Counter moves;            // neighbours that answer from another MAC
-  Counter failures;         // neighbours that did not answer
-  Counter evictions;        // neighbours forgotten for want of room
-  Gauge known;              // neighbours in the table
-};
-
 struct Resolution {
   enum class What : std::uint8_t {
     resolved,    // to `mac`
@@ -74,6 +61,8 @@ class Resolver {
   std::uint32_t hold(std::uint32_t neighbour, std::uint32_t packet);
   std::uint32_t take_ready() { return take(ready_); }    // its neighbour is known now; or none
   std::uint32_t take_failed() { return take(failed_); }  // it is not, and will not be; or none
+  // All packets that wait can be taken as failed from now on.
+  void abandon();
   // Asked for at once, and never evicted.
   void pin(Side side, const Address& address);
 
@@ -84,6 +73,7 @@ class Resolver {
   const Neighbour* question(std::uint64_t now);
   void asked(std::uint64_t now);
 
+  bool knows(Side side, const Address& address) const { return table_.find(side, address) != none; }
   std::uint32_t size() const { return table_.size(); }
   std::uint32_t unresolved() const { return unresolved_.size(); }
 

@@ -45,6 +45,7 @@ class RingPort final : public Port {
   void release(const Frame* frames, unsigned count) override { port_.release(frames, count); }
   Frame allocate() override { return port_.allocate(); }
   void flush() override { port_.flush(); }
+  bool link_up(Side side) const override { return port_.link_up(side); }
   int wait_descriptor(Side side) override { return side == Side::inside ? wake_.get() : -2; }
   bool prepare_wait() override;
 

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 namespace snf {
@@ -89,11 +90,26 @@ class Histogram {
   std::array<Counter, buckets> counts_;
 };
 
+// Of ARP and neighbour discovery (neighbours.hpp).
+struct NeighbourStats {
+  Counter taken;            // messages that were for the deployment: neither passed nor dropped
+  Counter questions;        // sent
+  Counter answers;          // sent for owned addresses
+  Counter answers_limited;  // not sent, as answers are limited in rate
+  Counter conflicts;        // messages of others that claim an owned address
+  Counter unasked;          // answers to the deployment about neighbours that this pipe does not look for
+  Counter doubts;           // messages that named another MAC than the known one
+  Counter moves;            // neighbours that answer from another MAC
+  Counter failures;         // neighbours that did not answer
+  Counter evictions;        // neighbours forgotten for want of room
+  Gauge known;              // neighbours in the table
+};
+
 struct Stats {
   Counter received[2], received_bytes[2];    // by Side
   Counter forwarded[2], forwarded_bytes[2];  // by Side on which it left
   Counter passed;                            // ARP, neighbour discovery
-  Counter generated;                         // RST, ICMP unreachable
+  Counter generated;                         // RST, ICMP unreachable, ARP, neighbour discovery
   Counter answers_limited;                   // packets to reject that got no answer, as answers are limited in rate
   Counter cache_hits;                        // packets decided on a cached record
   Counter reads, tracked_reads, commits, refreshes, conflicts, unknown_outcomes, reruns;
@@ -107,8 +123,9 @@ struct Stats {
   std::array<Counter, drop_count> drops;
   std::array<Counter, function_drop_count> function_drops;
   std::array<Counter, function_counter_count> function_counters;
-  Histogram latency;        // ns from receive to transmit
-  Histogram store_latency;  // ns from request to reply
+  std::unique_ptr<NeighbourStats> neighbours;  // none: the pipe has no neighbours
+  Histogram latency;                           // ns from receive to transmit
+  Histogram store_latency;                     // ns from request to reply
 
   std::uint64_t dropped() const;
 };

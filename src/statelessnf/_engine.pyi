@@ -10,6 +10,9 @@ PipeOptions (unknown keys raise ValueError):
     deployment: int, secret: int    for flow keys, 32 and 64 bits
     store: dict | None              address, user, password, stale_ms; None: baseline
     traits: dict                    rewrites timed counter (two offsets, or None) remote (endpoint address nothing)
+    neighbours: dict | None         who is on the links, for a function that rewrites; None: frames leave as addressed
+        mac: bytes                  of the deployment, 6 bytes
+        inside, outside: dict       owned on_link gateways (ranges of addresses: rows of statelessnf.owned), vlan
     link: bool                      sans-I/O: the store's bytes go through link_output/link_input and no socket
     limits: dict                    packets flows flights queue conflicts new_flows_per_s guard_ms stale_ms linger_ms
     events: int, captured: int      how many events and dropped frames are kept until they are taken

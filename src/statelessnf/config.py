@@ -16,7 +16,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
@@ -27,18 +26,14 @@ from statelessnf.config_errors import explain
 from statelessnf.errors import ConfigError, SnfError
 from statelessnf.find import find_function
 from statelessnf.function import Function
+from statelessnf.network_section import NetworkSection, check_network
 from statelessnf.networks import Network, NetworkField
+from statelessnf.section import Section
 from statelessnf.store.embedded import default_run_directory
 from statelessnf.store.url import StoreUrl, parse_url
 
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")  # RFC 1918, RFC 4193
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class Section(BaseModel):
-    """A table of the deployment file: immutable, no unknown keys, no silent conversion of types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def _store_url(text: object) -> str:
@@ -115,6 +110,7 @@ class Deployment(Section):
     )
     store: StoreSection = Field(default_factory=StoreSection)
     instance: InstanceSection = Field(default_factory=InstanceSection)
+    network: NetworkSection = Field(default_factory=NetworkSection)
     _function_class: type[Function] = PrivateAttr()
     _section: dict[str, Any] = PrivateAttr()
     _settings: BaseModel = PrivateAttr()
@@ -139,6 +135,11 @@ class Deployment(Section):
     def path(self) -> Path:
         """Of the file that it was read from."""
         return self._path
+
+    @property
+    def owned(self) -> list[Network]:
+        """What the function answers for in ARP and neighbour discovery, outside."""
+        return self._function_class.owned(self._settings)
 
     @property
     def run_directory(self) -> Path:
@@ -188,6 +189,7 @@ def parse(document: dict[str, Any], path: Path) -> Deployment:
     deployment._section = document.get(known.name, {})
     deployment._settings = function_settings(known, deployment._section, path, deployment.inside)
     deployment._function_class, deployment._path = known, path
+    _check_links(deployment)
     return deployment
 
 
@@ -197,6 +199,17 @@ def function_settings(function: type[Function], section: object, where: Path, in
     Validators of the `Config` find the deployment's networks in their context, as `inside`.
     """
     return _validated(function.Config, section, where, (function.name,), context={"inside": inside})
+
+
+def _check_links(deployment: Deployment) -> None:
+    try:
+        if deployment.function_class.rewrites:
+            check_network(deployment.network, deployment.inside, deployment.owned)
+        elif "network" in deployment.model_fields_set:
+            what = f"function {deployment.function_class.name} leaves packets as they are, so it has no neighbours"
+            raise ConfigError(what, "network", "remove the section")
+    except ConfigError as error:
+        raise ConfigError(error.what, f"{deployment.path}: {error.where}", error.do) from error
 
 
 def _function(reference: str, path: Path) -> type[Function]:

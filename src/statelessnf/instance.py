@@ -20,6 +20,7 @@ from statelessnf.builder import build
 from statelessnf.config import Deployment, function_settings
 from statelessnf.engine_start import EngineStart
 from statelessnf.errors import ConfigError, SnfError, StartFailed, StoreError
+from statelessnf.neighbour_options import neighbour_options
 from statelessnf.pipe_options import pipe_options, tables_of
 from statelessnf.ports import check_ports
 from statelessnf.publishing import Publications, Published
@@ -110,6 +111,7 @@ def _engine_of(
         "acl": options["rules"] is not None,
         "threads": threads_for(deployment.instance.threads, deployment.instance.pipes),
         "captured": CAPTURED if capture_drops else 0,
+        "neighbours": neighbour_options(deployment),
     }
     try:
         return _engine.Instance(options, engine_start.link())

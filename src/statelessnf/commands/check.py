@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from statelessnf.config import Deployment, load
+from statelessnf.neighbour_options import explain_neighbours, neighbour_warnings
 from statelessnf.pipe_options import tables_of
 
 STORES = {
@@ -66,6 +67,7 @@ def explained(deployment: Deployment) -> Iterator[str]:
     if store.address.kind != "memory":
         cached = f"at most {instance.cache_flows:,} a pipe, and used for {store.stale_ms} ms without the store"
         yield f"Records are cached, {cached}." if store.cache == "tracked" else "No record is cached: each packet asks."
+    yield from explain_neighbours(deployment)
     if (words := _words(deployment)) is not None:
         yield from words.explain(deployment.settings)
 
@@ -74,6 +76,7 @@ def warnings(deployment: Deployment) -> list[str]:
     """What is valid and probably not meant."""
     words = _words(deployment)
     found = [] if words is None else list(words.warnings(deployment.settings))
+    found += neighbour_warnings(deployment)
     if deployment.store.cache == "tracked" and deployment.store.stale_ms == 0:
         found.append("store.stale_ms = 0: a cached record is never used; write cache = 'off' instead")
     return found

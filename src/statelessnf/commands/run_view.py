@@ -26,6 +26,7 @@ def figures(stats: dict[str, Any], function: type[Function], seconds: float) -> 
         "rules_version": stats["rules_version"],
         "latency_us": stats["latency_us"],
         "store_latency_us": stats["store_latency_us"],
+        **({"neighbours": stats["neighbours"]} if "neighbours" in stats else {}),
     }
 
 

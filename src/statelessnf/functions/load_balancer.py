@@ -12,6 +12,7 @@ The load of a backend: the flows whose `record.server` is its id while their `re
 """
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +35,7 @@ from statelessnf.functions.flow_ends import (
     to_server,
 )
 from statelessnf.functions.server_choice import NO_SERVER, next_server
+from statelessnf.networks import Network
 from statelessnf.packet import FORWARD, ICMP_ERROR, ORDINARY, TCP, drop_as, reject
 
 NO_FLOW, NO_SERVICE, NO_SERVER_UP, SERVER_DOWN, ADDRESS_IN_USE, NOT_OF_FLOW, NOT_FOR_US = range(7)  # drop reasons
@@ -174,6 +176,11 @@ class LoadBalancer(Function):
     @staticmethod
     def tables(config: Any) -> Mapping[str, np.ndarray[Any, Any]]:
         return balancer_tables(config)
+
+    @staticmethod
+    def owned(config: Any) -> list[Network]:
+        """Virtual addresses, for which every instance answers."""
+        return [ip_network(address) for address in sorted({service.address for service in config.services}, key=int)]
 
     @staticmethod
     def rules(config: Any) -> np.ndarray[Any, Any]:
