@@ -62,6 +62,12 @@ def add_address(interface: Interface, address: IPv4Interface | IPv6Interface) ->
         netlink.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen, **extra)
 
 
+def set_mac(interface: Interface, mac: bytes) -> None:
+    """Replace the interface's MAC address, 6 bytes."""
+    with interface.namespace.entered(), IPRoute() as netlink:
+        netlink.link("set", index=netlink.link_lookup(ifname=interface.name)[0], address=mac.hex(":"))
+
+
 def add_route(
     interface: Interface, destination: str, via: IPv4Address | IPv6Address | None = None, mtu: int | None = None
 ) -> None:

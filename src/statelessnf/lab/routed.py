@@ -8,7 +8,8 @@ gateway, outside those that its function owns. `lan` and `wan` are bridges in na
 to NARROW has an MTU of NARROW_MTU. With `ipv6` all of it has IPv6 beside IPv4, on the same links.
 """
 
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, add_bridge, add_route, connect, join_bridge
@@ -17,10 +18,11 @@ from statelessnf.lab.switch import Switch
 
 INSIDE_GATEWAYS = (ip_interface("10.0.0.254/24"), ip_interface("fd00::fe/64"))  # of the deployment
 ROUTERS = (ip_interface("203.0.113.1/24"), ip_interface("2001:db8:1::1/64"))  # at its outer link
-NARROW, NARROW_MTU = ip_address("198.51.100.66"), 1300
+FAR, FAR_TOO, NARROW = map(IPv4Address, ("198.51.100.2", "198.51.100.3", "198.51.100.66"))  # all are the far host's
+NARROW_MTU = 1300
+FAR_V6 = IPv6Address("2001:db8:2::2")
 _FAR_ROUTERS = (ip_interface("198.51.100.1/24"), ip_interface("2001:db8:2::1/64"))
-_FAR = tuple(map(ip_interface, ("198.51.100.2/24", "198.51.100.3/24", f"{NARROW}/24", "2001:db8:2::2/64")))
-FAR, FAR_TOO, _, FAR_V6 = (interface.ip for interface in _FAR)
+_FAR = tuple(map(ip_interface, (f"{FAR}/24", f"{FAR_TOO}/24", f"{NARROW}/24", f"{FAR_V6}/64")))
 
 AnyInterface = IPv4Interface | IPv6Interface
 
@@ -45,9 +47,7 @@ class RoutedTopology(Switch):
         self.router = self.outside_host("router", *ROUTERS, gateways=())
         forward(self.router)
         self.far = lab.namespace("far", ipv6=True)
-        connect(Interface(self.far, "eth0"), Interface(self.router, "far"))
-        _give(Interface(self.router, "far"), _FAR_ROUTERS, ())
-        _give(Interface(self.far, "eth0"), _FAR, _FAR_ROUTERS)
+        link_to_router(Interface(self.far, "eth0"), _FAR, Interface(self.router, "far"), _FAR_ROUTERS)
         add_route(Interface(self.router, "far"), f"{NARROW}/32", mtu=NARROW_MTU)
 
     def inside_host(
@@ -90,13 +90,22 @@ class RoutedTopology(Switch):
         return namespace
 
 
+def link_to_router(
+    host: Interface, addresses: Sequence[AnyInterface], router: Interface, gateways: Sequence[AnyInterface]
+) -> None:
+    """A link between a host and a router, which has the addresses `gateways` there and is the host's way out."""
+    connect(host, router)
+    _give(router, gateways, ())
+    _give(host, addresses, gateways)
+
+
 def forward(router: Namespace) -> None:
     """Let a namespace pass on packets that are not for itself."""
     router.set_sysctl("net/ipv4/ip_forward", 1)
     router.set_sysctl("net/ipv6/conf/all/forwarding", 1)
 
 
-def _give(interface: Interface, addresses: tuple[AnyInterface, ...], gateways: tuple[AnyInterface, ...]) -> None:
+def _give(interface: Interface, addresses: Sequence[AnyInterface], gateways: Sequence[AnyInterface]) -> None:
     versions = set()
     for address in addresses:
         add_address(interface, address)

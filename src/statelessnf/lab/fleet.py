@@ -1,0 +1,36 @@
+"""All instances of a lab's deployment: started each in its namespace, and waited for until packets get through each."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from statelessnf.errors import LabError
+from statelessnf.lab.instances import Instance, run_command
+from statelessnf.lab.switch import Switch
+
+READY_SECONDS = 30.0
+
+
+def start_instances(stack: ExitStack, switch: Switch, deployment: Path) -> list[Instance]:
+    """An instance in each of the switch's namespaces; all are stopped when `stack` closes. Logs beside the file."""
+    started = []
+    for number, namespace in enumerate(switch.instances):
+        log = deployment.parent / f"instance{number}.log"
+        started.append(Instance(number, namespace, run_command(deployment), log))
+        stack.callback(started[-1].close)
+    return started
+
+
+def wait_ready(switch: Switch, instance: Instance, passes: Callable[[], bool]) -> None:
+    """Until something gets through that instance alone, as `passes` finds out within less than a second.
+
+    Raises LabError if it ends, or if nothing does.
+    """
+    switch.steer("packet", [instance.number])
+    deadline = time.monotonic() + READY_SECONDS
+    while not passes():
+        if not instance.alive:
+            raise instance.lost()
+        if time.monotonic() > deadline:
+            raise LabError(f"nothing got through instance {instance.number} in {READY_SECONDS:g} s")
