@@ -38,10 +38,16 @@ def fetch(host: Namespace, url: str) -> str:
     return hashlib.sha256(done.stdout).hexdigest()
 
 
-def connect(host: Namespace, address: Address, port: int) -> socket.socket:
+def connect(host: Namespace, address: Address, port: int, patience: float = PATIENCE) -> socket.socket:
     """A TCP connection from the host."""
     with host.entered():
-        return socket.create_connection((str(address), port), PATIENCE)
+        return socket.create_connection((str(address), port), patience)
+
+
+def say_line(connection: socket.socket) -> str:
+    """What the server answers to a line; empty if it closes."""
+    connection.sendall(b"?\n")
+    return connection.recv(1024).decode().strip()
 
 
 def upload(host: Namespace, address: Address, port: int, content: bytes) -> str:

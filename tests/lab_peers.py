@@ -11,7 +11,7 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from statelessnf.lab.namespaces import Namespace
@@ -95,6 +95,18 @@ class WhoAsks(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         while self.rfile.readline():
             self.wfile.write(f"{self.client_address[0]} {self.client_address[1]}\n".encode())
+
+
+def saying(name: str) -> type[socketserver.BaseRequestHandler]:
+    """A handler that answers each line with `name`."""
+
+    class Says(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            with suppress(ConnectionResetError):
+                while self.rfile.readline():
+                    self.wfile.write(f"{name}\n".encode())
+
+    return Says
 
 
 class Dns(socketserver.DatagramRequestHandler):

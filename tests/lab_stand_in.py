@@ -23,9 +23,11 @@ def become_router(namespace: Namespace, mac: bytes, owned: Sequence[str], rules:
     forward(namespace)
     for address in INSIDE_GATEWAYS:
         add_address(Interface(namespace, "inside"), address)
-    for text in owned:
-        add_address(Interface(namespace, "outside"), ip_interface(text))
+    outside = list(map(ip_interface, owned))
+    for address in outside:
+        add_address(Interface(namespace, "outside"), address)
     for router in ROUTERS:
-        add_route(Interface(namespace, "outside"), "default", via=router.ip)
+        if router.version in {address.version for address in outside}:
+            add_route(Interface(namespace, "outside"), "default", via=router.ip)
     with closing(Nftables(namespace)) as nftables:
         nftables.apply(rules)
