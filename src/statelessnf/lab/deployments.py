@@ -19,12 +19,14 @@ run_directory = "{folder}/run"
 """
 
 
-def write_routed_deployment(folder: Path, name: str, function: str, section: str, memory_mb: int = 256) -> Path:
+def write_routed_deployment(
+    folder: Path, name: str, function: str, section: str, *, memory_mb: int = 256, network: str = NETWORK
+) -> Path:
     """Write the file of a deployment between the routed lab's links. Returns its path.
 
-    `section`: TOML of the function's own section, with its header.
+    `section`: TOML of the function's own section, with its header; `network`: that of the sections [network.…].
     """
     path = folder / f"{name}.toml"
     head = _HEAD.format(name=name, function=function, memory_mb=memory_mb, folder=folder)
-    path.write_text(head + NETWORK + section)
+    path.write_text(head + network + section)
     return path
