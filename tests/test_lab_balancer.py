@@ -31,9 +31,7 @@ from conftest import eventually
 from lab_clients import ask, connect, download, say_line
 from lab_crowd import crowd_of, name_server
 from lab_peers import Content, WhoAsks, saying, serving
-from statelessnf.find import find_function
 from statelessnf.lab.routed import FAR
-from statelessnf.pipe_options import engine_lacks
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
@@ -44,8 +42,6 @@ SLACK = 3.0  # seconds beyond what health checks have to take: instances look at
 
 @pytest.fixture(scope="module", params=["linux", "statelessnf"])
 def balancer(request: pytest.FixtureRequest) -> Iterator[BalancerLab]:
-    if request.param == "statelessnf" and (problem := engine_lacks(find_function("load_balancer"))):
-        pytest.skip(problem)
     with balancer_lab(request.param) as lab:
         yield lab
 

@@ -28,9 +28,7 @@ from lab_clients import (
 )
 from lab_peers import Checksum, Content, Dns, Ftp, Stun, WhoAsks, serving
 from nat_lab import EXTERNAL, FORWARDED_PORT, INNER_PORT, NEIGHBOUR, OTHER, NatLab, nat_lab
-from statelessnf.find import find_function
 from statelessnf.lab.routed import FAR, FAR_TOO, FAR_V6, NARROW, NARROW_MTU, ROUTERS
-from statelessnf.pipe_options import engine_lacks
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
@@ -40,8 +38,6 @@ TIME_EXCEEDED, UNREACHABLE, PORT = 11, 3, 3  # ICMP
 
 @pytest.fixture(scope="module", params=["linux", "statelessnf"])
 def nat(request: pytest.FixtureRequest) -> Iterator[NatLab]:
-    if request.param == "statelessnf" and (problem := engine_lacks(find_function("nat"))):
-        pytest.skip(problem)
     with nat_lab(request.param) as lab:
         yield lab
 

@@ -33,7 +33,6 @@ from statelessnf.lab.namespaces import Namespace, stop
 from statelessnf.lab.routed import INSIDE_GATEWAYS, ROUTERS, RoutedTopology
 from statelessnf.lab.spread import Nftables
 from statelessnf.owned import deployment_mac
-from statelessnf.pipe_options import check_engine
 from statelessnf.publishing import Publications
 from statelessnf.store.url import unix_url
 
@@ -91,7 +90,7 @@ class SteadyFlows:
 
 
 class FloodBed:
-    """Everything is on `stack`. Raises ConfigError where the engine cannot run the function, LabError."""
+    """Everything is on `stack`. Raises ConfigError, LabError."""
 
     def __init__(self, stack: ExitStack, function: str, plan: Plan, flood: Flood) -> None:
         self._stack, self._plan, self._flood = stack, plan, flood
@@ -99,7 +98,7 @@ class FloodBed:
         self._deployment = write_routed_deployment(
             self._lab.folder, NAME, function, plan.section, memory_mb=MEMORY_MB, network=plan.network
         )
-        check_engine(load(self._deployment))
+        load(self._deployment)  # a fault in it is found here, and not by an instance
         self._topology = stack.enter_context(RoutedTopology(self._lab, INSTANCES, deployment_mac(NAME)))
         hosts = {"client": plan.client, "server": plan.server}
         self._client, server = (self._host(role, *where) for role, where in hosts.items())
