@@ -1,5 +1,6 @@
-"""Frames of floods are what a host would send, by Scapy's reading, and differ as they should."""
+"""Floods: their frames are what a host would send, by Scapy's reading, and they come as far as the gate lets them."""
 
+from collections import Counter
 from ipaddress import IPv4Network, ip_address
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
+from statelessnf.bench.flood_bed import CONNECTIONS, flood_bed
 from statelessnf.bench.flood_frames import (
     LENGTH,
     STRANGERS,
@@ -20,9 +22,13 @@ from statelessnf.bench.flood_frames import (
 )
 from statelessnf.bench.flood_functions import PLANS
 from statelessnf.bench.flood_sender import decoded, encoded
+from statelessnf.bench.steady_flows import MESSAGE, PER_SECOND
+from statelessnf.builder import build
+from statelessnf.find import find_function
 
 MAC = bytes.fromhex("020102030405")
 COUNT = 200
+OFFERED = CONNECTIONS * len(MESSAGE) * PER_SECOND  # bytes a second
 
 
 def frames_of(flood: Flood, batches: int = 2) -> list[Ether]:
@@ -78,3 +84,19 @@ def test_floods_survive_the_command_line(function: str) -> None:
     for flood in PLANS[function].floods().values():
         assert decoded(encoded(flood)) == flood
         assert isinstance(decoded(encoded(flood)).sources, IPv4Network)
+
+
+@pytest.mark.root
+def test_a_flood_comes_through_the_gate_or_not() -> None:
+    """What it meets is a firewall that drops it by its default; the established flows get what they ask for."""
+    build(find_function("firewall"))
+    plan = PLANS["firewall"]
+    with flood_bed("firewall", plan, plan.floods()["UDP flood"]) as bed:
+        assert bed.goodput(False, 0.1, 0.5) > 0.5 * OFFERED
+        assert (bed.offered, bed.drops()) == (0, Counter())
+        assert bed.goodput(True, 0.1, 0.5) > 0.25 * OFFERED
+        assert bed.offered > 1000
+        assert 0 < bed.store_share < 1
+        dropped = bed.drops()
+        assert (set(dropped), bed.broken()) == ({"default_denied"}, 0)
+        assert dropped.total() > 1000
