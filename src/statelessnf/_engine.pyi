@@ -84,13 +84,30 @@ class Traffic:
     """A pipe that eats packets made on the fly; one side of a comparison (options: those of a pipe)."""
 
     @staticmethod
-    def flows(options: Mapping[str, Any], packets: int, open_flows: int, frame_bytes: int, seed: int = 1) -> Traffic:
-        """TCP flows of `packets` packets, `open_flows` at a time; frames of 64 to 1518 bytes with their FCS."""
+    def flows(
+        options: Mapping[str, Any],
+        packets: int,
+        open_flows: int,
+        frame_bytes: int,
+        seed: int = 1,
+        service: tuple[int, int, int] | None = None,
+    ) -> Traffic:
+        """TCP flows of `packets` packets (1: the SYN; or at least 7), `open_flows` at a time; frames of 64 to 1518
+        bytes with their FCS. `service`: for a function that rewrites, so that servers answer to what has left: (side of
+        the clients, IPv4 address and port that they all ask; 0: many addresses, port 443 or 80). Raises ValueError.
+        """
     @staticmethod
     def capture(
-        options: Mapping[str, Any], frames: list[tuple[int, bytes, int]], open_flows: int, seed: int = 1
+        options: Mapping[str, Any],
+        frames: list[tuple[int, bytes, int]],
+        open_flows: int,
+        seed: int = 1,
+        mirrored: bool = False,
     ) -> Traffic:
-        """The flows of a capture, (side, frame, flow number) in its order, over and over with new client addresses."""
+        """The flows of a capture, (side, frame, flow number) in its order, over and over with new client addresses.
+
+        `mirrored`: for a function that rewrites what comes from inside; answers are to what has left.
+        """
     def run(self, seconds: float, reference: bool = False) -> tuple[int, int, int]:
         """Run for about `seconds`: (packets forwarded, dropped, ns). reference: without records."""
     def stats(self) -> dict[str, Any]: ...
@@ -98,7 +115,7 @@ class Traffic:
         """Let the pipe talk to its store, without packets; True when it answers."""
 
 class RoundTrips:
-    """TCP flows made on the fly (as Traffic.flows), sent through another process between two DPDK ports and taken back.
+    """TCP flows (as Traffic.flows makes them), sent through another process between two DPDK ports and taken back.
 
     A flow's next packet is made when its previous one is back; one that stays away for 50 ms is sent again. Only what
     is inside (`inside` faces the other process's inside) or outside says which way a packet goes. Raises RuntimeError
@@ -106,7 +123,14 @@ class RoundTrips:
     """
 
     def __init__(
-        self, inside: str, outside: str, packets: int, open_flows: int, frame_bytes: int, seed: int = 1
+        self,
+        inside: str,
+        outside: str,
+        packets: int,
+        open_flows: int,
+        frame_bytes: int,
+        seed: int = 1,
+        service: tuple[int, int, int] | None = None,
     ) -> None: ...
     def saturate(self, seconds: float, window: int) -> tuple[int, int]:
         """As fast as they come back, `window` on their way: (packets that came back, ns). Ends with none out."""
