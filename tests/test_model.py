@@ -80,7 +80,7 @@ def test_all_rules_hold(name: str) -> None:
         ("5-dead", "move-taken", "(b)"),
         ("5-left", "move", "(f)"),
         ("5-left", "move", "(a)"),
-        ("5-left-old", "dying-race", "(f)"),
+        ("5-left-old", "move-dying", "(f)"),
         ("6", "refresh", "(a)"),
         ("6", "refresh-tracked", "(a)"),
         ("6", "pair-refresh", "(f)"),
