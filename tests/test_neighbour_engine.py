@@ -1,4 +1,4 @@
-"""The option `neighbours` through the Python face of the engine: taken, checked key by key, counted in the statistics."""
+"""The option `neighbours` through the Python face of the engine: taken, checked key by key, and what it counts."""
 
 from __future__ import annotations
 

@@ -80,6 +80,8 @@ TEST_CASE("gateway: a packet to the deployment's MAC waits for its next hop, and
   }
   CHECK(rig.pipe->idle());
   CHECK(has_macs(rig.step({routed(2)}).at(0).bytes, mac_of(9), our_mac));  // and now at once
+  const Octets passing = macs(routed(2), mac_of(1), host_mac);             // in the place of the one before
+  CHECK(rig.step({passing}).at(0).bytes == passing);
   CHECK(rig.port.lent() == 0);
   CHECK(rig.stats.dropped() == 0);
 }
