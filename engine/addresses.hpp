@@ -41,6 +41,7 @@ class AddressSet {
   // The lowest member in the range.
   std::optional<Address> first_within(const AddressRange& range) const;
   bool has_ipv6() const;
+  bool empty() const { return ranges_.empty(); }
 
  private:
   std::vector<AddressRange>::const_iterator first_ending_at(const Address& address) const;

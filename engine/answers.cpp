@@ -26,7 +26,7 @@ bool Flights::note(Flight& flight, Answer answer, Bytes value) {
   ready_.push_back(static_cast<std::uint32_t>(&flight - flights_.data()));
   if (answer == Answer::absent || answer == Answer::vanished) entry.size = 0;
   if (answer != Answer::found && answer != Answer::conflict) return true;
-  flight.valid = valid_record(value, record_size(entry));
+  flight.valid = valid_record(value, value_size(entry) - envelope_size);
   if (!flight.valid) return false;
   std::memcpy(entry.value(), value.data(), value.size());
   entry.size = static_cast<std::uint16_t>(value.size());
@@ -40,7 +40,7 @@ void Flights::on_read(Ticket ticket, Answer answer, Bytes value, bool tracked) {
   entry.usable = false;
   if (!note(flight, answer, value) || answer != Answer::found) return;
   entry.found = true;
-  if (tracked) table_.set_usable(entry);  // rule 12: nothing else fills the cache
+  if (tracked && !flight.unfit) table_.set_usable(entry);  // rule 12: nothing else fills the cache
 }
 
 void Flights::on_commit(Ticket ticket, Answer answer, Bytes value) { note(flights_[ticket], answer, value); }
@@ -77,19 +77,28 @@ void Flights::after_read(std::uint32_t index) {
   if (flight.answer == Answer::error) return drop_flight(index, Drop::store_error);
   Entry& entry = table_[flight.entry];
   flight.based = true;
+  if (flight.refused) return after_refusal(flight);
   if (!flight.unresolved) return;
   flight.unresolved = false;  // rule 7: the nonce tells whether the commit happened
   const std::uint64_t stored = stored_nonce(entry);
   if (stored != 0 && stored == flight.nonce) {
     flight.doubted = flight.doubted_before = 0;
     if (flight.creates) stats_.new_flows.add();
-    return release_all(flight.held);
+    return release_all(flight.held, entry.stored());
   }
   // Neither ours nor what we replaced: ours may have been written and replaced in turn. Running again could count a
   // packet twice, so its sender has to (docs/decisions/unknown-outcome.md).
   if (stored == flight.replaced) return doubt(flight);
   settle_doubt(flight);
   outlet_.drop_all(flight.held, Drop::unknown_outcome);
+}
+
+// A pair was not created. If its own key is free, the other one is not: the next candidate (rule 5).
+void Flights::after_refusal(Flight& flight) {
+  flight.refused = false;
+  if (table_[flight.entry].size == 0) return next_attempt(flight);
+  settle_doubt(flight);
+  again(flight);
 }
 
 std::uint64_t Flights::stored_nonce(Entry& entry) const {
@@ -119,8 +128,14 @@ PacketQueue Flights::take_doubted(Flight& flight) {
 bool Flights::settle_doubt(Flight& flight) {
   if (flight.doubted == 0) return false;
   PacketQueue doubted = take_doubted(flight);
-  const bool ours = stored_nonce(table_[flight.entry]) == flight.doubted;
-  ours ? release_all(doubted) : outlet_.drop_all(doubted, Drop::unknown_outcome);
+  Entry& entry = table_[flight.entry];
+  if (stored_nonce(entry) != flight.doubted) {
+    outlet_.drop_all(doubted, Drop::unknown_outcome);
+  } else if (originals_) {
+    flight.waiting.prepend(pool_, doubted);  // other candidates may have been tried since: what stands says it again
+  } else {
+    release_all(doubted, entry.stored());
+  }
   flight.doubted = flight.doubted_before = 0;
   return true;
 }
@@ -132,7 +147,16 @@ void Flights::after_commit(std::uint32_t index) {
       if (flight.creates) stats_.new_flows.add();
       flight.conflicts = 0;
       flight.doubted = flight.doubted_before = 0;
-      return release_all(flight.held);
+      flight.attempt = 0;
+      return release_all(flight.held, committed(index));
+    case Answer::refused:
+      flight.refused = true;
+      return stats_.conflicts.add();
+    case Answer::taken:
+      flight.based = true;  // the key holds what it held
+      return next_attempt(flight);
+    case Answer::broken:
+      return outlet_.drop_all(flight.held, Drop::pair_broken);
     case Answer::conflict:
     case Answer::vanished:
       stats_.conflicts.add();
@@ -159,7 +183,7 @@ void Flights::again(Flight& flight) {
 
 void Flights::run_waiting(std::uint32_t index) {
   Flight& flight = flights_[index];
-  if (flight.waiting.empty()) return end(index);
+  if (flight.waiting.empty() && !flight.refused) return end(index);
   if (!flight.based) {
     if (!store_->available()) return drop_flight(index, Drop::store_unavailable);
     return request_read(index);
@@ -167,7 +191,9 @@ void Flights::run_waiting(std::uint32_t index) {
   std::uint32_t count = flight.limit > 0 ? flight.limit : flight.waiting.size();
   flight.limit = 0;
   for (; count > 0 && !flight.waiting.empty() && !batch_.full(); --count) {
-    batch_.add(flight.entry, flight.waiting.pop(pool_), flight.order);
+    const std::uint32_t packet = flight.waiting.pop(pool_);
+    pool_[packet].header.attempt = flight.attempt;
+    batch_.add(flight.entry, packet, flight.order);
   }
   if (batch_.full()) run_batch();
 }

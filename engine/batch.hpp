@@ -7,6 +7,7 @@
 
 #include "cache.hpp"
 #include "fragment.hpp"
+#include "original.hpp"
 #include "packets.hpp"
 #include "program.hpp"
 
@@ -17,6 +18,7 @@ struct Lane {
   std::uint32_t entry;
   std::uint64_t fresh_before;
   std::uint32_t first = none, last = none;  // jobs, linked by `following`
+  bool overtaken = false;                   // its record was changed under its other key since the batch ran
 };
 
 inline constexpr std::uint64_t always_fresh = ~std::uint64_t{0};
@@ -25,8 +27,9 @@ class Batch {
  public:
   static constexpr unsigned capacity = 64;
   static_assert(capacity < Entry::no_lane);
-  Batch(RecordTable& table, PacketPool& pool, std::size_t record_size)
-      : table_(table), pool_(pool), size_(record_size) {}
+  // originals: of a function that rewrites packets, else null.
+  Batch(RecordTable& table, PacketPool& pool, std::size_t record_size, const Originals* originals)
+      : table_(table), pool_(pool), size_(record_size), originals_(originals) {}
 
   bool full() const { return jobs_ == capacity; }
   bool empty() const { return jobs_ == 0; }
@@ -37,6 +40,7 @@ class Batch {
 
   unsigned lanes() const { return lane_count_; }
   const Lane& lane(unsigned index) const { return lanes_[index]; }
+  void overtake(unsigned lane) { lanes_[lane].overtaken = true; }
   std::uint32_t following(std::uint32_t job) const { return following_[job]; }
   std::uint32_t packet(std::uint32_t job) const { return packets_[job]; }
   bool changed(std::uint32_t job) const { return work_[job].changed != 0; }
@@ -57,6 +61,7 @@ class Batch {
   RecordTable& table_;
   PacketPool& pool_;
   std::size_t size_;
+  const Originals* originals_;
   unsigned jobs_ = 0, lane_count_ = 0;
   std::array<Job, capacity> work_;
   std::array<std::uint32_t, capacity> packets_, following_;
@@ -76,6 +81,7 @@ inline void Batch::add(std::uint32_t index, std::uint32_t packet, std::uint64_t 
   Packet& added = pool_[packet];
   const std::uint32_t job = jobs_++;
   added.header.effect_count = 0;
+  if (originals_ != nullptr && added.stage == Stage::flow) originals_->restore(packet, added.header);
   packets_[job] = packet;
   following_[job] = none;
   work_[job].packet = &added.header;

@@ -38,8 +38,8 @@ RecordTable::RecordTable(std::uint32_t capacity, std::size_t value_capacity, boo
   index_ = map_memory(slot_count * sizeof(Slot));
 }
 
-std::uint32_t RecordTable::insert(const Key& key, std::uint64_t hash, std::uint64_t now) {
-  const std::uint32_t index = free_entry(now);
+std::uint32_t RecordTable::insert(const Key& key, std::uint64_t hash, std::uint64_t now, bool evict) {
+  const std::uint32_t index = free_entry(now, evict);
   if (index == none) return none;
   Entry& entry = (*this)[index];
   entry.key = key;
@@ -86,9 +86,9 @@ bool RecordTable::ended(Entry& entry, std::uint64_t now) const {
   return entry.size >= envelope_size && read_envelope(entry.value()).deadline < now;
 }
 
-std::uint32_t RecordTable::free_entry(std::uint64_t now) {
+std::uint32_t RecordTable::free_entry(std::uint64_t now, bool evict) {
   if (free_ == none && used_ < capacity_) return used_++;
-  for (unsigned i = 0; free_ == none && i < eviction_tries; ++i) {
+  for (unsigned i = 0; evict && free_ == none && i < eviction_tries; ++i) {
     Entry& entry = (*this)[hand_];
     const bool held = entry.flight != none || entry.lane != Entry::no_lane;
     const bool tired = i >= eviction_tries / 2;  // a cache may forget what is in use
@@ -105,7 +105,8 @@ void RecordTable::sweep(std::uint64_t now, unsigned count) {
   for (unsigned i = 0; i < count && used_ > 0; ++i) {
     hand_ = (hand_ + 1) % used_;
     Entry& entry = (*this)[hand_];
-    if (entry.live && entry.flight == none && entry.lane == Entry::no_lane && ended(entry, now)) erase(hand_);
+    const bool idle = entry.live && entry.flight == none && entry.lane == Entry::no_lane;
+    if (idle && (ended(entry, now) || (keep_ && entry.size == 0))) erase(hand_);
   }
 }
 

@@ -50,7 +50,8 @@ class RecordTable {
   // hash: of the key, by the table's `keys`.
   std::uint32_t find(const Key& key, std::uint64_t hash);
   // A new entry, absent and unusable; none where there is no room (`now`: ms, decides which entries have ended).
-  std::uint32_t insert(const Key& key, std::uint64_t hash, std::uint64_t now);
+  // evict: others may have to go for it, but none that has a flight or a lane.
+  std::uint32_t insert(const Key& key, std::uint64_t hash, std::uint64_t now, bool evict = true);
   void erase(std::uint32_t index);
   void prefetch(std::uint64_t hash) const { __builtin_prefetch(slots() + (hash & mask_)); }
   // Also pulls in the entry that `hash` most likely has, when its slot is in the processor's cache by now.
@@ -74,7 +75,7 @@ class RecordTable {
   };
   Slot* slots() const { return reinterpret_cast<Slot*>(index_.get()); }
   bool ended(Entry& entry, std::uint64_t now) const;
-  std::uint32_t free_entry(std::uint64_t now);
+  std::uint32_t free_entry(std::uint64_t now, bool evict);
   std::uint64_t slot_of(std::uint32_t index);
   std::uint64_t home(std::uint32_t index) { return keys_.hash((*this)[index].key) & mask_; }
 

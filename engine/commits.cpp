@@ -62,27 +62,31 @@ void Flights::commit(const Lane& lane, std::uint32_t job, PacketQueue& held, Pac
   Flight& flight = flights_[index];
   flight.held = held;
   flight.waiting.prepend(pool_, rest);
-  request_commit(index, job, creates);
+  request_commit(index, lane, job, creates);
 }
 
 // The baseline's record is its own.
 void Flights::commit_here(const Lane& lane, std::uint32_t job, PacketQueue& held, PacketQueue& rest) {
   Entry& entry = table_[lane.entry];
+  if (is_pair(entry)) return commit_pair_here(lane, job, held, rest);
   write_record(entry.value(), job);
   entry.size = static_cast<std::uint16_t>(envelope_size + batch_.size_of(job));
   entry.quiet_until = Entry::ticks(moment_.ms);
   stats_.commits.add();
   if (batch_.absent(lane)) stats_.new_flows.add();
-  release_all(held);
+  release_all(held, entry.stored());
   if (!rest.empty()) rerun_.push_back({lane.entry, lane.fresh_before, rest});
 }
 
-void Flights::request_commit(std::uint32_t index, std::uint32_t job, bool creates) {
+void Flights::request_commit(std::uint32_t index, const Lane& lane, std::uint32_t job, bool creates) {
   Flight& flight = flights_[index];
   Entry& entry = table_[flight.entry];
-  std::array<std::uint8_t, envelope_size + max_record_size> fresh;
-  const std::uint64_t deadline = write_record(fresh.data(), job);
+  std::array<std::uint8_t, envelope_size + max_record_size> plain;
+  std::uint8_t* const to = originals_ ? committed_[index].data() : plain.data();
+  const Bytes fresh{to, value_size(entry)};
+  const std::uint64_t deadline = write_record(to, job);
   const std::uint64_t left = deadline > moment_.ms ? deadline - moment_.ms : 1;
+  const std::uint64_t expire_at = moment_.store_ms + left + limits_.linger_ms;
   flight.nonce = nonce_;
   flight.replaced = stored_nonce(entry);
   flight.order = order_;
@@ -92,8 +96,9 @@ void Flights::request_commit(std::uint32_t index, std::uint32_t job, bool create
   entry.usable = entry.found = false;  // rule 12: an own write ends tracking
   stats_.commits.add();
   requested_ = true;
-  store_->commit(index, entry.key, entry.stored(), Bytes{fresh.data(), envelope_size + batch_.size_of(job)},
-                 moment_.store_ms + left + limits_.linger_ms);
+  if (!is_pair(entry)) return store_->commit(index, entry.key, entry.stored(), fresh, expire_at);
+  const Pair pair = write_pair(entry, lane, job, to + envelope_size + program_.record_size());
+  request_pair(index, lane, pair, fresh, pool_[batch_.packet(job)].header.now, expire_at);
 }
 
 void Flights::refresh(const Lane& lane, std::uint32_t job) {
@@ -102,7 +107,7 @@ void Flights::refresh(const Lane& lane, std::uint32_t job) {
   if (mode_ == Mode::baseline) return commit_here(lane, job, nobody, nothing);
   if (!store_->available()) return;  // the record is good for some time yet; a later packet asks again
   const std::uint32_t index = flight_of(lane.entry);
-  if (index != none) request_commit(index, job, false);
+  if (index != none) request_commit(index, lane, job, false);
 }
 
 void Flights::request_read(std::uint32_t index) {
@@ -111,6 +116,7 @@ void Flights::request_read(std::uint32_t index) {
   const bool tracked = mode_ == Mode::tracked && entry.found;  // rule 11: found, and hit again
   flight.order = order_;
   flight.phase = Flight::Phase::reading;
+  flight.unfit = false;
   (tracked ? stats_.tracked_reads : stats_.reads).add();
   requested_ = true;
   store_->read(index, entry.key, tracked);

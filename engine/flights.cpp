@@ -27,10 +27,14 @@ Flights::Flights(Mode mode, const Limits& limits, const Program& program, const 
       pool_(pool),
       outlet_(outlet),
       stats_(stats),
-      table_(limits.flows, envelope_size + std::max(program.record_size(), fragment_record_size),
+      table_(limits.flows,
+             envelope_size + std::max(program.record_size(), fragment_record_size) +
+                 (program.traits().rewrites ? largest_tail : 0),
              mode == Mode::baseline, keys),
-      batch_(table_, pool, program.record_size()),
+      originals_(program.traits().rewrites ? std::make_unique<Originals>(limits.packets) : nullptr),
+      batch_(table_, pool, program.record_size(), originals_.get()),
       flights_(limits.flights),
+      committed_(originals_ && mode != Mode::baseline ? limits.flights : 0),
       nonce_(nonce) {
   free_.reserve(limits.flights);
   for (std::uint32_t i = limits.flights; i > 0; --i) free_.push_back(i - 1);
@@ -75,6 +79,7 @@ bool Flights::wait_behind(std::uint32_t flight, std::uint32_t packet) {
 
 void Flights::enter(std::uint32_t packet, const Key& key, std::uint64_t hash) {
   if (batch_.full()) run_batch();
+  if (originals_) originals_->keep(packet, pool_[packet].header);
   std::uint32_t index = table_.find(key, hash);
   if (index == none) index = table_.insert(key, hash, moment_.ms);
   if (index == none) return outlet_.drop(packet, Drop::flow_table_full);
@@ -98,7 +103,9 @@ void Flights::run_batch() {
   while (!batch_.empty() || !rerun_.empty()) {
     while (!rerun_.empty() && !batch_.full()) {
       Rerun& next = rerun_.back();
-      batch_.add(next.entry, next.packets.pop(pool_), next.fresh_before);
+      const std::uint32_t packet = next.packets.pop(pool_);
+      pool_[packet].header.attempt = next.attempt;
+      batch_.add(next.entry, packet, next.fresh_before);
       if (next.packets.empty()) rerun_.pop_back();
     }
     batch_.run(program_, *tables_);
@@ -143,9 +150,13 @@ void Flights::close(std::uint32_t index) {
   if (!useful) table_.erase(index);
 }
 
-void Flights::release(std::uint32_t index) {
+// `value`: the record that the packet was decided on, or the one that it made; none where there is none.
+void Flights::release(std::uint32_t index, Bytes value) {
   Packet& packet = pool_[index];
-  if (packet.stage == Stage::flow) return outlet_.finish(index);
+  if (packet.stage == Stage::flow) {
+    if (originals_) return release_rewritten(index, value);
+    return outlet_.finish(index);
+  }
   if ((packet.verdict & 0xff) == verdict_forward) return learned_.push(pool_, index);
   const bool overlap = packet.verdict >> 8 == overlaps;
   outlet_.drop(index, overlap ? Drop::fragment_overlap : Drop::fragment_without_first);
@@ -175,11 +186,19 @@ inline bool Flights::passes(const Lane& lane) {
   if (job != lane.last || entry.flight != none || entry.size == 0 || !batch_.plain(job)) return false;
   if (mode_ != Mode::baseline && !(mode_ == Mode::tracked && entry.usable)) return false;
   if (batch_.changed(job) || batch_.absent(lane) || refresh_due(lane, job) != Refresh::no) return false;
-  outlet_.forward(batch_.packet(job));
+  const std::uint32_t packet = batch_.packet(job);
+  if (originals_ && !depart(packet, table_[lane.entry].stored())) {
+    outlet_.drop(packet, Drop::not_rewritable);
+  } else if (originals_ && turns_back(pool_[packet])) {
+    turn_back(packet);
+  } else {
+    outlet_.forward(packet);
+  }
   return true;
 }
 
 void Flights::settle(const Lane& lane) {
+  if (lane.overtaken) return rerun_.push_back({lane.entry, lane.fresh_before, rest_from(lane.first)});
   if (passes(lane)) return;
   PacketQueue held, rest;
   std::uint32_t group = none, forwarded = none, stale = none;
@@ -203,7 +222,7 @@ void Flights::settle(const Lane& lane) {
       if (forward) refresh_at = refresh_due(lane, job);
       if (!forward || refresh_at != Refresh::pressing) {
         if (forward) forwarded = job;
-        release(packet);
+        release(packet, batch_.absent(lane) ? Bytes{} : table_[lane.entry].stored());
         continue;
       }
     }
@@ -224,8 +243,8 @@ void Flights::settle(const Lane& lane) {
   close(lane.entry);
 }
 
-void Flights::release_all(PacketQueue& queue) {
-  while (!queue.empty()) release(queue.pop(pool_));
+void Flights::release_all(PacketQueue& queue, Bytes value) {
+  while (!queue.empty()) release(queue.pop(pool_), value);
 }
 
 void Flights::abandon() {

@@ -4,13 +4,17 @@
 // (rule 2); a group is released only when its commit was written (rule 3, 4); a commit of unknown fate is looked up
 // again and told by its nonce (rule 7); every packet ends in the outlet exactly once.
 #pragma once
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "batch.hpp"
 #include "cache.hpp"
+#include "original.hpp"
 #include "outlet.hpp"
 #include "packets.hpp"
+#include "pair.hpp"
 #include "program.hpp"
 #include "stats.hpp"
 #include "store.hpp"
@@ -47,6 +51,9 @@ struct Flight {
   bool based = false;          // the entry's value answers a request of this flight, and nothing of ours came after
   bool creates = false;        // the outstanding commit is a new flow's first
   bool unresolved = false;     // the outstanding commit may or may not have been written
+  bool refused = false;        // a pair was not created: the read now under way tells which key was taken
+  bool unfit = false;          // the read under way must not fill the cache: we changed the record by its other key
+  std::uint8_t attempt = 0;    // candidates for a second key that were taken
   std::uint64_t replaced = 0;  // nonce of the record that the outstanding commit replaces, 0: none was there
   std::uint64_t doubted = 0;   // nonce of an earlier commit that may still be written, 0: none; or `several`
   std::uint64_t doubted_before = 0;  // it held the packets of a lower order, and no others
@@ -71,7 +78,7 @@ class Flights : private StoreEvents {
   // Before packets: applies what the store said. After packets: runs what is gathered.
   void begin(const Moment& moment, const TableSet& tables);
   void finish();
-  // Fragments whose ports are known now; the pipe makes their flow keys and enters them again.
+  // Fragments whose ports are known now, and packets that turn back; the pipe makes their flow keys and enters them.
   PacketQueue& learned() { return learned_; }
   // Everything that still waits is dropped.
   void abandon();
@@ -100,8 +107,8 @@ class Flights : private StoreEvents {
   bool forwards(std::uint32_t job) const;
   bool trustworthy(std::uint32_t job) const;
   PacketQueue rest_from(std::uint32_t job);
-  void release(std::uint32_t packet);
-  void release_all(PacketQueue& queue);
+  void release(std::uint32_t packet, Bytes value);
+  void release_all(PacketQueue& queue, Bytes value);
   void close(std::uint32_t entry);
 
   // commits.cpp: requests
@@ -110,7 +117,7 @@ class Flights : private StoreEvents {
   void refresh(const Lane& lane, std::uint32_t job);
   enum class Refresh : std::uint8_t { no, due, pressing };
   Refresh refresh_due(const Lane& lane, std::uint32_t job);
-  void request_commit(std::uint32_t flight, std::uint32_t job, bool creates);
+  void request_commit(std::uint32_t flight, const Lane& lane, std::uint32_t job, bool creates);
   void request_read(std::uint32_t flight);
   void read(std::uint32_t entry, PacketQueue& packets);
   bool refused(bool creates, Drop& reason);
@@ -118,10 +125,39 @@ class Flights : private StoreEvents {
   std::uint64_t write_record(std::uint8_t* to, std::uint32_t job);
   std::uint32_t flight_of(std::uint32_t entry);
 
+  // pairs.cpp: flows under two keys, and packets that are rewritten
+  struct Pair {
+    Key partner, partner_until;
+    bool has_partner = false;
+    bool moves = false;  // until now it was `partner_until`
+    bool anew = true;    // `partner` was not this flow's until now
+  };
+  bool is_pair(const Entry& entry) const;
+  std::size_t value_size(const Entry& entry) const;
+  bool find_partner(const Entry& entry, std::uint32_t job, Key& partner) const;
+  Pair write_pair(Entry& entry, const Lane& lane, std::uint32_t job, std::uint8_t* to);
+  Bytes counter_of(Bytes value) const;
+  void request_pair(std::uint32_t flight, const Lane& lane, const Pair& pair, Bytes fresh, std::uint64_t now,
+                    std::uint64_t expire_at);
+  void give_up_entry(const Key& key);
+  bool write_partner(const Pair& pair, Bytes old, Bytes fresh, std::uint64_t now, Drop& reason);
+  void overwrite(Entry& entry, Bytes fresh);
+  void leave_partner(const Key& key, Bytes old);
+  void commit_pair_here(const Lane& lane, std::uint32_t job, PacketQueue& held, PacketQueue& rest);
+  void refuse_here(const Lane& lane, std::uint8_t attempt, Drop reason, PacketQueue& held, PacketQueue& rest);
+  void next_attempt(Flight& flight);
+  Bytes committed(std::uint32_t flight);
+  void release_rewritten(std::uint32_t packet, Bytes value);
+  bool depart(std::uint32_t packet, Bytes value);
+  bool turns_back(const Packet& packet) const;
+  void turn_back(std::uint32_t packet);
+  void head_for(Packet& packet, bool elsewhere, Bytes value) const;
+
   // answers.cpp: what the store said
   void resume(std::uint32_t flight);
   void after_read(std::uint32_t flight);
   void after_commit(std::uint32_t flight);
+  void after_refusal(Flight& flight);
   void again(Flight& flight);
   void doubt(Flight& flight);
   bool settle_doubt(Flight& flight);
@@ -141,14 +177,17 @@ class Flights : private StoreEvents {
   Outlet& outlet_;
   Stats& stats_;
   RecordTable table_;
+  std::unique_ptr<Originals> originals_;  // of a function that rewrites, else null
   Batch batch_;
   std::vector<Flight> flights_;
+  std::vector<std::array<std::uint8_t, largest_value>> committed_;  // by flight, of a function that rewrites
   std::vector<std::uint32_t> free_, ready_, stranded_;  // stranded: of unknown outcome, until the store is back
   PacketQueue learned_;
   struct Rerun {
     std::uint32_t entry;
     std::uint64_t fresh_before;
     PacketQueue packets;
+    std::uint8_t attempt = 0;
   };
   std::vector<Rerun> rerun_;
   std::uint64_t nonce_, order_ = 1;

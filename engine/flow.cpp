@@ -59,6 +59,17 @@ struct Endpoint {
   auto operator<=>(const Endpoint&) const = default;
 };
 
+// The tuple of an ICMP error is that of the packet it quotes, which went the other way.
+bool is_towards_remote(const PacketRecord& packet) {
+  return (packet.direction == 0) == (packet.kind != static_cast<std::uint8_t>(Kind::icmp_error));
+}
+
+// What stays of a remote endpoint in a key.
+void forget(Remote remote, Endpoint& endpoint) {
+  endpoint.port = 0;
+  if (remote == Remote::nothing) endpoint.high = endpoint.low = 0;
+}
+
 // Whole words that do not overlap: hashing and comparing load them again and need not wait for the stores.
 void append_ipv4(Key& key, std::uint64_t kinds, const Endpoint& low, const Endpoint& high) {
   const std::uint64_t low_address = __builtin_bswap32(static_cast<std::uint32_t>(low.low));
@@ -89,8 +100,8 @@ void append(Key& key, KeyKind kind, std::uint8_t version, std::uint8_t protocol,
 
 }  // namespace
 
-Keys::Keys(std::uint32_t deployment, std::uint64_t secret)
-    : secrets_{secret, stretch(secret), stretch(stretch(secret))} {
+Keys::Keys(std::uint32_t deployment, std::uint64_t secret, Remote remote)
+    : secrets_{secret, stretch(secret), stretch(stretch(secret))}, remote_(remote) {
   for (std::size_t shard = 0; shard < shards; ++shard) {
     const std::array<char, 4> tag = {'{', tags[shard][0], tags[shard][1], '}'};
     std::memcpy(&heads_[shard], tag.data(), 4);
@@ -104,15 +115,26 @@ std::uint8_t Keys::shard(std::uint16_t port1, std::uint16_t port2) const {
   return static_cast<std::uint8_t>(map(port1) ^ map(port2));
 }
 
+// An ICMP identifier stands in both ports, where it would cancel out, or in the one that is not forgotten.
+std::uint8_t Keys::shard_of(std::uint8_t version, std::uint8_t protocol, std::uint16_t one, std::uint16_t other) const {
+  const bool query = protocol == (version == 4 ? protocol::icmp : protocol::icmpv6);
+  return query ? shard(one | other, 0) : shard(one, other);
+}
+
 void Keys::flow(PacketRecord& packet, Key& key) const {
-  // An ICMP identifier stands in both ports, which would cancel out.
-  const bool query = packet.protocol == (packet.version == 4 ? protocol::icmp : protocol::icmpv6);
-  const Endpoint source{packet.source_high, packet.source_low, packet.source_port};
-  const Endpoint destination{packet.destination_high, packet.destination_low, packet.destination_port};
+  Endpoint source{packet.source_high, packet.source_low, packet.source_port};
+  Endpoint destination{packet.destination_high, packet.destination_low, packet.destination_port};
+  if (remote_ != Remote::endpoint) forget(remote_, is_towards_remote(packet) ? destination : source);
   packet.from_low = source <= destination;
-  store_word(key.bytes, heads_[shard(source.port, query ? 0 : destination.port)]);
+  store_word(key.bytes, heads_[shard_of(packet.version, packet.protocol, source.port, destination.port)]);
   append(key, KeyKind::flow, packet.version, packet.protocol, packet.from_low ? source : destination,
          packet.from_low ? destination : source);
+}
+
+void Keys::retag(Key& key) const {
+  const std::size_t ports = key.bytes[Key::kind_offset + 1] == 4 ? 20 : 27, next = key.size - 2u;
+  const std::uint16_t one = load16(key.bytes + ports), other = load16(key.bytes + next);
+  store_word(key.bytes, heads_[shard_of(key.bytes[Key::kind_offset + 1], key.bytes[Key::kind_offset + 2], one, other)]);
 }
 
 // The identification takes the place of the ports.

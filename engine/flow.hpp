@@ -36,21 +36,30 @@ static_assert(sizeof(Key) == 48);
 
 enum class KeyKind : std::uint8_t { flow = 'f', fragment = 'g' };
 
+// What a key holds of the remote endpoint: the destination of what leaves, the source of what enters. A NAT's filtering
+// (RFC 4787 section 5; docs/decisions/nat-mappings.md).
+enum class Remote : std::uint8_t { endpoint, address, nothing };
+
 // Makes keys for one deployment. `secret` (from the store) keys the shard map and the hash, so nobody outside can aim
 // at one shard or one place of a table. All instances of a deployment give a key the same hash.
 class Keys {
  public:
-  Keys(std::uint32_t deployment, std::uint64_t secret);
+  Keys(std::uint32_t deployment, std::uint64_t secret, Remote remote = Remote::endpoint);
   // Flow key; sets packet.from_low. The record's 5-tuple must be complete (not a later fragment's).
   void flow(PacketRecord& packet, Key& key) const;
+  // Gives a flow key whose endpoints were edited the tag of its shard.
+  void retag(Key& key) const;
   // Key of a fragmented datagram: addresses, protocol, identification; directional.
   void fragment(const PacketRecord& packet, const Layout& layout, Key& key) const;
   std::uint64_t hash(const Key& key) const;
   std::uint8_t shard(std::uint16_t port1, std::uint16_t port2) const;
 
  private:
+  std::uint8_t shard_of(std::uint8_t version, std::uint8_t protocol, std::uint16_t one, std::uint16_t other) const;
+
   std::array<std::uint64_t, 256> heads_;  // by shard: tag and deployment, as they stand in a key
   std::array<std::uint64_t, 3> secrets_;
+  Remote remote_;
 };
 
 __extension__ typedef unsigned __int128 Wide;  // ISO C++ has none; GCC and Clang do

@@ -26,6 +26,10 @@ class LinkStore final : public Store {
   void commit(Ticket ticket, const Key& key, Bytes old, Bytes fresh, std::uint64_t expire_at) override {
     client_.commit(ticket, key, old, fresh, expire_at);
   }
+  void create_pair(Ticket ticket, const Key& key, const Key& partner, Bytes fresh, std::uint64_t expire_at) override {
+    client_.create_pair(ticket, key, partner, fresh, expire_at);
+  }
+  void put(Ticket ticket, const Put& put) override { client_.put(ticket, put); }
   void poll(std::uint64_t now, StoreEvents& events) override {
     if (!input_.empty()) client_.feed(input_, now, events);
     input_.clear();

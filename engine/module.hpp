@@ -7,6 +7,7 @@
 #include <string>
 
 #include "pipe.hpp"
+#include "traffic.hpp"
 #include "valkey_client.hpp"
 
 namespace snf {
@@ -18,6 +19,7 @@ struct BuildOptions {
   std::shared_ptr<const TableSet> tables;
   std::uint32_t deployment = 0;
   std::uint64_t secret = 0;
+  Remote remote = Remote::endpoint;
   bool has_store = false, link = false, acl = false;
   ValkeyOptions store;
   unsigned frames = 4096, frame_size = 9728;
@@ -38,6 +40,10 @@ std::uint64_t random_nonce();
 nanobind::dict stats_dict(std::span<const Stats* const> pipes);
 nanobind::list events_list(const std::vector<Event>& events);
 nanobind::list dropped_list(const std::vector<DroppedFrame>& dropped);
+
+// `service`: None, or for a function that rewrites (side of the clients, address, port): see TcpFlows and Service.
+std::unique_ptr<FlowSource> tcp_flows(unsigned packets, unsigned open_flows, unsigned frame_bytes, std::uint64_t seed,
+                                      const nanobind::object& service);
 
 void bind_pipe(nanobind::module_& module);
 void bind_instance(nanobind::module_& module);

@@ -6,6 +6,7 @@
 
 #include "module.hpp"
 #include "traffic_capture.hpp"
+#include "traffic_mirror.hpp"
 #include "traffic_tcp.hpp"
 #include "worker.hpp"
 
@@ -82,11 +83,17 @@ std::unique_ptr<FlowSource> captured_flows(const nb::list& frames) {
   return std::make_unique<CaptureFlows>(views);
 }
 
+Service read_service(const nb::object& object) {
+  const auto parts = nb::cast<nb::tuple>(object);
+  return {nb::cast<unsigned>(parts[0]) == 0 ? Side::inside : Side::outside, nb::cast<std::uint32_t>(parts[1]),
+          nb::cast<std::uint16_t>(parts[2])};
+}
+
 class Traffic {
  public:
   Traffic(const nb::dict& options, std::unique_ptr<FlowSource> source, unsigned open_flows, std::uint64_t seed)
       : options_(read_options(options)),
-        keys_(options_.deployment, options_.secret),
+        keys_(options_.deployment, options_.secret, options_.remote),
         port_(std::move(source), open_flows, seed),
         stats_(std::make_unique<Stats>()),
         pipe_(options_.pipe, port_, keys_, make_store(options_, *stats_), options_.program, options_.tables, *stats_),
@@ -142,21 +149,32 @@ class Traffic {
 
 }  // namespace
 
+std::unique_ptr<FlowSource> tcp_flows(unsigned packets, unsigned open_flows, unsigned frame_bytes, std::uint64_t seed,
+                                      const nb::object& service) {
+  if (service.is_none()) return std::make_unique<TcpFlows>(packets, open_flows, frame_bytes, seed);
+  return std::make_unique<TranslatedTcpFlows>(packets, open_flows, frame_bytes, seed, read_service(service));
+}
+
 void bind_bench(nb::module_& module) {
   nb::class_<Traffic>(module, "Traffic")
       .def_static(
           "flows",
-          [](const nb::dict& options, unsigned packets, unsigned open_flows, unsigned frame_bytes, std::uint64_t seed) {
-            auto source = std::make_unique<TcpFlows>(packets, open_flows, frame_bytes, seed);
+          [](const nb::dict& options, unsigned packets, unsigned open_flows, unsigned frame_bytes, std::uint64_t seed,
+             const nb::object& service) {
+            auto source = tcp_flows(packets, open_flows, frame_bytes, seed, service);
             return std::make_unique<Traffic>(options, std::move(source), open_flows, seed);
           },
-          nb::arg("options"), nb::arg("packets"), nb::arg("open_flows"), nb::arg("frame_bytes"), nb::arg("seed") = 1)
+          nb::arg("options"), nb::arg("packets"), nb::arg("open_flows"), nb::arg("frame_bytes"), nb::arg("seed") = 1,
+          nb::arg("service") = nb::none())
       .def_static(
           "capture",
-          [](const nb::dict& options, const nb::list& frames, unsigned open_flows, std::uint64_t seed) {
-            return std::make_unique<Traffic>(options, captured_flows(frames), open_flows, seed);
+          [](const nb::dict& options, const nb::list& frames, unsigned open_flows, std::uint64_t seed, bool mirrored) {
+            auto source = captured_flows(frames);
+            if (mirrored) source = std::make_unique<MirroredFlows>(std::move(source));
+            return std::make_unique<Traffic>(options, std::move(source), open_flows, seed);
           },
-          nb::arg("options"), nb::arg("frames"), nb::arg("open_flows"), nb::arg("seed") = 1)
+          nb::arg("options"), nb::arg("frames"), nb::arg("open_flows"), nb::arg("seed") = 1,
+          nb::arg("mirrored") = false)
       .def("run", &Traffic::run, nb::arg("seconds"), nb::arg("reference") = false)
       .def("stats", &Traffic::stats)
       .def("connect", &Traffic::connect);

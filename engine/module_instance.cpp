@@ -16,7 +16,7 @@ namespace {
 class Instance {
  public:
   Instance(const nb::dict& options, const DpdkLink& link)
-      : options_(read_options(options)), keys_(options_.deployment, options_.secret), link_(link) {
+      : options_(read_options(options)), keys_(options_.deployment, options_.secret, options_.remote), link_(link) {
     options_.pipe.clock = &monotonic_ns;
     for (unsigned i = 0; i < link_.pipes(); ++i) {
       ports_.push_back(std::make_unique<DpdkPort>(link_, i));

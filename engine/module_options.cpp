@@ -53,6 +53,41 @@ void read_store(const nb::dict& dict, BuildOptions& built) {
   built.store.stale_limit_us = stale_ms * 1000;
 }
 
+// (high, low, high, low) of the first and the last address of each.
+std::vector<AddressRange> read_ranges(nb::handle rows) {
+  std::vector<AddressRange> ranges;
+  for (const nb::handle item : rows) {
+    const auto row = nb::cast<nb::tuple>(item);
+    const auto half = [&row](std::size_t at) { return nb::cast<std::uint64_t>(row[at]); };
+    ranges.push_back({{half(0), half(1)}, {half(2), half(3)}});
+  }
+  return ranges;
+}
+
+// Offsets of the two fields, or nothing.
+void read_counter(const nb::object& fields, Traits& traits, const Options& options) {
+  if (fields.is_none()) return;
+  const auto pair = nb::cast<nb::tuple>(fields);
+  if (pair.size() != 2) options.fail("counter: must be two offsets");
+  traits.counted = nb::cast<std::uint16_t>(pair[0]);
+  traits.counter = nb::cast<std::uint16_t>(pair[1]);
+}
+
+void read_traits(const nb::dict& dict, Traits& traits, Remote& remote) {
+  Options options(dict, "traits");
+  std::string scope = "endpoint";
+  options.take("rewrites", traits.rewrites);
+  options.take("timed", traits.timed);
+  options.take("remote", scope);
+  read_counter(options.object("counter"), traits, options);
+  const nb::object turned = options.object("turned");
+  if (!turned.is_none()) traits.turned = AddressSet(read_ranges(turned));
+  options.finish();
+  if (scope != "endpoint" && scope != "address" && scope != "nothing")
+    options.fail("remote: must be endpoint, address or nothing");
+  remote = scope == "endpoint" ? Remote::endpoint : scope == "address" ? Remote::address : Remote::nothing;
+}
+
 }  // namespace
 
 std::uint64_t random_nonce() {
@@ -93,7 +128,10 @@ BuildOptions read_options(const nb::dict& dict) {
   options.take("frame_size", built.frame_size);
   options.take("threads", built.threads);
   built.pipe.mode = mode_named(mode, options);
-  nb::object part = options.object("limits");
+  Traits traits;
+  nb::object part = options.object("traits");
+  if (!part.is_none()) read_traits(nb::cast<nb::dict>(part), traits, built.remote);
+  part = options.object("limits");
   if (!part.is_none()) read_limits(nb::cast<nb::dict>(part), built.pipe.limits);
   part = options.object("store");
   built.has_store = !part.is_none();
@@ -106,7 +144,7 @@ BuildOptions read_options(const nb::dict& dict) {
   if ((built.pipe.mode == Mode::baseline) == (built.has_store || built.link))
     options.fail("store: does not fit the mode");
   built.store.tracked = built.pipe.mode == Mode::tracked;
-  built.program = std::make_shared<Program>(program);
+  built.program = std::make_shared<Program>(program, traits);
   built.tables = read_tables(tables.is_none() ? nb::object(nb::list()) : tables, rules, built.acl);
   built.pipe.nonce = random_nonce();
   return built;

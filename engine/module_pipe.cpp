@@ -19,7 +19,7 @@ class SteppedPipe {
  public:
   explicit SteppedPipe(const nb::dict& options)
       : options_(read_options(options)),
-        keys_(options_.deployment, options_.secret),
+        keys_(options_.deployment, options_.secret, options_.remote),
         port_(options_.frames, options_.frame_size),
         stats_(std::make_unique<Stats>()) {
     auto store = make_store(options_, *stats_);

@@ -4,7 +4,6 @@
 #include "dpdk_forwarder.hpp"
 #include "module.hpp"
 #include "round_trips.hpp"
-#include "traffic_tcp.hpp"
 #include "worker.hpp"
 
 namespace nb = nanobind;
@@ -19,10 +18,11 @@ constexpr double ns_per_s = 1e9;
 class LinkTrips {
  public:
   LinkTrips(const std::string& inside, const std::string& outside, unsigned packets, unsigned open_flows,
-            unsigned frame_bytes, std::uint64_t seed)
+            unsigned frame_bytes, std::uint64_t seed, const nb::object& service)
       : link_(inside, outside),
         port_(link_, 0),
-        trips_(port_, std::make_unique<TcpFlows>(packets, open_flows, frame_bytes, seed), open_flows, &monotonic_ns) {}
+        trips_(port_, tcp_flows(packets, open_flows, frame_bytes, seed, service), open_flows, &monotonic_ns,
+               service.is_none() ? Marks::macs : Marks::payload) {}
 
   // (packets that came back, ns)
   nb::tuple saturate(double seconds, unsigned window) {
@@ -70,9 +70,10 @@ class LinkTrips {
 
 void bind_ports(nb::module_& module) {
   nb::class_<LinkTrips>(module, "RoundTrips")
-      .def(nb::init<const std::string&, const std::string&, unsigned, unsigned, unsigned, std::uint64_t>(),
+      .def(nb::init<const std::string&, const std::string&, unsigned, unsigned, unsigned, std::uint64_t,
+                    const nb::object&>(),
            nb::arg("inside"), nb::arg("outside"), nb::arg("packets"), nb::arg("open_flows"), nb::arg("frame_bytes"),
-           nb::arg("seed") = 1)
+           nb::arg("seed") = 1, nb::arg("service") = nb::none())
       .def("saturate", &LinkTrips::saturate, nb::arg("seconds"), nb::arg("window"))
       .def("pace", &LinkTrips::pace, nb::arg("seconds"), nb::arg("rate"))
       .def("counts", &LinkTrips::counts)

@@ -89,6 +89,7 @@ nb::dict stats_dict(std::span<const Stats* const> pipes) {
                                                                         {"cache_flushes", &Stats::cache_flushes},
                                                                         {"reconnects", &Stats::reconnects},
                                                                         {"new_flows", &Stats::new_flows},
+                                                                        {"refusals", &Stats::refusals},
                                                                         {"effects_lost", &Stats::effects_lost}};
   for (const auto& [name, member] : single) {
     result[name] = sum(
@@ -128,7 +129,8 @@ nb::dict stats_dict(std::span<const Stats* const> pipes) {
 nb::list events_list(const std::vector<Event>& events) {
   nb::list list;
   for (const Event& event : events) {
-    list.append(nb::make_tuple(nb::bytes(&event.packet, sizeof(PacketRecord)), event.code, event.value));
+    list.append(nb::make_tuple(nb::bytes(&event.packet, sizeof(PacketRecord)), event.code, event.value,
+                               nb::bytes(event.record.data(), event.record.size())));
   }
   return list;
 }

@@ -97,7 +97,7 @@ void Outlet::answer(const Packet& packet) {
   send(packet.frame.side, frame, 0);
 }
 
-void Outlet::carry_out(const Packet& packet) {
+void Outlet::carry_out(const Packet& packet, Bytes record) {
   const unsigned count = packet.header.effect_count < max_effects ? packet.header.effect_count : max_effects;
   for (unsigned i = 0; i < count; ++i) {
     const std::uint32_t argument = packet.header.effects[i] & 0xffffff;
@@ -106,8 +106,10 @@ void Outlet::carry_out(const Packet& packet) {
         answer(packet);
         break;
       case Effect::event:
-        if (!events_.push(
-                {packet.header, static_cast<std::uint8_t>(argument >> 16), static_cast<std::uint16_t>(argument)})) {
+        if (!events_.push({packet.header,
+                           static_cast<std::uint8_t>(argument >> 16),
+                           static_cast<std::uint16_t>(argument),
+                           {record.begin(), record.end()}})) {
           stats_.effects_lost.add();
         }
         break;

@@ -10,15 +10,18 @@
 #include "packets.hpp"
 #include "port.hpp"
 #include "rate_limit.hpp"
+#include "record.hpp"
 #include "stats.hpp"
 
 namespace snf {
 
-// What a function reported of a packet (an effect `event`), with the header that it was about.
+// What a function reported of a packet (an effect `event`), with the header that it was about, as rewritten, and the
+// flow's record, of functions that rewrite.
 struct Event {
   PacketRecord packet;
   std::uint8_t code;
   std::uint16_t value;
+  std::vector<std::uint8_t> record;
 };
 
 struct DroppedFrame {
@@ -43,8 +46,12 @@ class Outlet {
   void say(const Frame& frame);   // made by the pipe itself: out of the side opposite to its own
   void drop(std::uint32_t packet, Drop reason, std::uint8_t function_reason = 0);
   void drop_frame(const Frame& frame, Drop reason, std::uint64_t now, std::uint8_t function_reason = 0);
-  // Ends a packet as its verdict says, with its effects.
-  void finish(std::uint32_t packet);
+  // Ends a packet as its verdict says, with its effects. `record`: of its flow, for events.
+  void finish(std::uint32_t packet, Bytes record = {});
+  // Carries out the effects of a packet that does not end yet.
+  void tell(const Packet& packet, Bytes record) {
+    if (packet.header.effect_count > 0) carry_out(packet, record);
+  }
   void flush(std::uint64_t now_ns);
   void drop_all(PacketQueue& queue, Drop reason);
 
@@ -61,7 +68,7 @@ class Outlet {
   void send(Side to, const Frame& frame, std::uint64_t received);
   void transmit(Side to);
   void measure(const Buffer& buffer);
-  void carry_out(const Packet& packet);
+  void carry_out(const Packet& packet, Bytes record);
   void answer(const Packet& packet);
   bool lead(std::uint32_t packet);
 
@@ -93,10 +100,10 @@ inline void Outlet::forward(std::uint32_t index) {
   pool_.release(index);
 }
 
-inline void Outlet::finish(std::uint32_t index) {
+inline void Outlet::finish(std::uint32_t index, Bytes record) {
   Packet& packet = pool_[index];
   if (packet.fault) return drop(index, Drop::function_error);
-  if (packet.header.effect_count > 0) carry_out(packet);
+  if (packet.header.effect_count > 0) carry_out(packet, record);
   if ((packet.verdict & 0xff) == verdict_forward) return forward(index);
   drop(index, Drop::denied, static_cast<std::uint8_t>(packet.verdict >> 8));
 }

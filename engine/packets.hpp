@@ -12,8 +12,9 @@ namespace snf {
 
 inline constexpr std::uint32_t none = 0xffffffffu;
 
-// A fragment looks up its datagram first, to learn the ports; then it is processed as a packet of its flow.
-enum class Stage : std::uint8_t { fragment, flow };
+// A fragment looks up its datagram first, to learn the ports; then it is processed as a packet of its flow. What leaves
+// for an address of the deployment's own is turned back: it comes in again, once, as received outside.
+enum class Stage : std::uint8_t { fragment, flow, turned };
 
 // Where a forwarded frame goes next: as it was addressed when it came; to the MAC in `Packet::mac`; to the neighbour
 // that its IP destination needs; or (header.direct) to the one that the destination in its packet record needs.

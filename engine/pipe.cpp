@@ -16,6 +16,11 @@ std::int64_t wall_minus_monotonic_us() {
   return duration_cast<microseconds>(wall).count() - duration_cast<microseconds>(monotonic).count();
 }
 
+Stage first_stage(const Packet& packet) {
+  const bool later = packet.header.kind == static_cast<std::uint8_t>(Kind::fragment);
+  return later || packet.layout.first_fragment ? Stage::fragment : Stage::flow;
+}
+
 }  // namespace
 
 Pipe::Pipe(const PipeOptions& options, Port& port, const Keys& keys, std::unique_ptr<Store> store,
@@ -96,24 +101,35 @@ bool Pipe::arrive(const Frame& frame, std::uint64_t now_ns, Arrival& arrival) {
   packet.hop = Hop::as_received;
   packet.order = flights_.next_order();
   packet.received = now_ns;
-  const bool later = packet.header.kind == static_cast<std::uint8_t>(Kind::fragment);
-  packet.stage = later || packet.layout.first_fragment ? Stage::fragment : Stage::flow;
+  packet.stage = first_stage(packet);
   identify(packet, arrival);
   return true;
 }
 
-// Fragments that know their ports now are packets of their flow.
+// Fragments that know their ports now are packets of their flow; what turns back is read anew, with the header that it
+// has got.
 void Pipe::enter_learned() {
   while (!flights_.learned().empty()) {
     Arrival arrival;
     arrival.packet = flights_.learned().pop(pool_);
     Packet& packet = pool_[arrival.packet];
-    packet.stage = Stage::flow;
+    if (packet.stage == Stage::turned && !turn(packet)) {
+      outlet_.drop(arrival.packet, Drop::malformed);
+      continue;
+    }
+    packet.stage = packet.stage == Stage::turned ? first_stage(packet) : Stage::flow;
     packet.order = flights_.next_order();  // it stands behind those of its flow that are there already
     identify(packet, arrival);
     flights_.enter(arrival.packet, arrival.key, arrival.hash);
     flights_.finish();
   }
+}
+
+bool Pipe::turn(Packet& packet) {
+  const std::uint64_t now = packet.header.now;
+  const bool whole = parse(packet.frame, packet.header, packet.layout).what == Parsed::flow;
+  packet.header.now = now;
+  return whole;
 }
 
 void Pipe::publish() {

@@ -63,6 +63,7 @@ class Pipe {
   void dismiss(const Packet& packet, const ParseResult& result);
   void identify(Packet& packet, Arrival& arrival);
   void enter_learned();
+  static bool turn(Packet& packet);
 
   Port& port_;
   const Keys& keys_;

@@ -34,13 +34,18 @@ void TableSet::add(const void* data, std::uint64_t rows, std::size_t bytes) {
 
 void Program::Close::operator()(void* handle) const { dlclose(handle); }
 
-Program::Program(const std::string& path) : library_(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+Program::Program(const std::string& path, const Traits& traits)
+    : library_(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)), traits_(traits) {
   if (!library_) throw std::runtime_error(std::string(dlerror()) + "; build the function again with: snf build");
   void* library = library_.get();
   const std::uint32_t abi = *symbol<std::uint32_t>(library, "snf_abi", path);
   if (abi != function_abi) throw std::runtime_error(path + ": built for another engine; run: snf build");
   record_size_ = *symbol<std::uint32_t>(library, "snf_record_size", path);
   if (record_size_ > max_record_size) throw std::runtime_error(path + ": record is too large");
+  const auto lies_within = [this](std::size_t at, std::size_t size) { return at + size <= record_size_; };
+  if (traits.counter != Traits::no_field && !(lies_within(traits.counted, 1) && lies_within(traits.counter, 8))) {
+    throw std::runtime_error(path + ": the counter's fields are not in the record");
+  }
   burst_ = symbol<void(Job*, std::uint64_t, const Table*, std::uint64_t)>(library, "snf_burst", path);
   *symbol<Classify>(library, "snf_classify_pointer", path) = &classify;
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "addresses.hpp"
 #include "function.hpp"
 
 namespace snf {
@@ -26,13 +27,24 @@ class TableSet {
   std::shared_ptr<const Rules> rules_;
 };
 
+// What the engine does for a function beside keeping records.
+struct Traits {
+  static constexpr std::uint16_t no_field = 0xffff;
+  bool rewrites = false;  // it assigns addresses and ports of packets; flows have a tail, and two keys (pair.hpp)
+  bool timed = false;     // flows have timers in the store, and are counted there:
+  std::uint16_t counted = no_field, counter = no_field;  // offsets of the fields that say whether (1) and where (8)
+  AddressSet turned = {};  // what leaves for these comes in again as received outside (RFC 4787 section 6)
+};
+
 // Throws std::runtime_error: the shared object cannot be loaded, or was built for another engine.
 class Program {
  public:
-  explicit Program(const std::string& path);
+  explicit Program(const std::string& path, const Traits& traits = {});
   // A function that is part of the caller's program.
-  Program(std::size_t record_size, Burst burst) : record_size_(record_size), burst_(burst) {}
+  Program(std::size_t record_size, Burst burst, const Traits& traits = {})
+      : record_size_(record_size), burst_(burst), traits_(traits) {}
   std::size_t record_size() const { return record_size_; }
+  const Traits& traits() const { return traits_; }
   void run(Job* jobs, std::uint64_t count, const TableSet& tables) const {
     burst_(jobs, count, tables.tables(), tables.services());
   }
@@ -44,6 +56,7 @@ class Program {
   std::unique_ptr<void, Close> library_;
   std::size_t record_size_ = 0;
   Burst burst_ = nullptr;
+  Traits traits_;
 };
 
 }  // namespace snf

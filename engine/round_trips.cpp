@@ -9,22 +9,39 @@
 #include <span>
 #include <utility>
 
+#include "arp.hpp"
+#include "checksum.hpp"
 #include "wire.hpp"
 
 namespace snf {
 namespace {
 
-// Both in the low bytes of an address, so that the first bytes keep saying "local, unicast".
-constexpr unsigned number_at = 4;   // in the destination address, 2 bytes
-constexpr unsigned place_at = 8;    // in the source address, 4 bytes
-constexpr unsigned addresses = 12;  // bytes
+struct MarkPlaces {
+  unsigned number, place;  // offsets of 2 and 4 bytes
+  unsigned end;            // frames are at least so long
+};
+// In the low bytes of MAC addresses, so that the first bytes keep saying "local, unicast".
+constexpr MarkPlaces in_macs{4, 8, 12};
+// Six bytes behind the headers, which even the shortest frame has.
+constexpr MarkPlaces in_payload{54, 56, 60};
+
+constexpr MarkPlaces places_of(Marks marks) { return marks == Marks::macs ? in_macs : in_payload; }
+
+// Offsets in a frame of Ethernet, IPv4 and TCP without options.
+constexpr unsigned total_length_at = 16, ends_at = 26, ends_size = 12, tcp_checksum_at = 50;
+constexpr unsigned headers_alone = 40;  // bytes of IPv4 and TCP
+constexpr unsigned network_at = 14, arp_end = 42;
+
+constexpr Mac our_mac{2, 0, 0, 0, 0, 3};
 
 }  // namespace
 
-RoundTrips::RoundTrips(Port& port, std::unique_ptr<FlowSource> source, unsigned open_flows, std::uint64_t (*clock)())
+RoundTrips::RoundTrips(Port& port, std::unique_ptr<FlowSource> source, unsigned open_flows, std::uint64_t (*clock)(),
+                       Marks marks)
     : port_(port),
       source_(std::move(source)),
       clock_(clock),
+      marks_(marks),
       memory_(std::make_unique<std::uint8_t[]>(static_cast<std::size_t>(open_flows) * source_->longest())),
       slots_(open_flows),
       trips_(open_flows),
@@ -42,23 +59,55 @@ void RoundTrips::come_back(std::uint32_t place) {
   --in_flight_;
 }
 
-bool RoundTrips::is_awaited(const Frame& frame, std::uint32_t place) const {
+// The source sums a payload of zeros.
+void RoundTrips::mark(std::uint8_t* frame, std::uint32_t place, std::uint16_t number) const {
+  const MarkPlaces at = places_of(marks_);
+  store16(frame + at.number, number);
+  store32(frame + at.place, place);
+  if (marks_ == Marks::macs || load16(frame + total_length_at) == headers_alone) return;
+  constexpr std::uint8_t zeros[6] = {};
+  std::uint16_t checksum;
+  std::memcpy(&checksum, frame + tcp_checksum_at, sizeof checksum);
+  checksum = checksum_update(checksum, zeros, frame + at.number, sizeof zeros);
+  std::memcpy(frame + tcp_checksum_at, &checksum, sizeof checksum);
+}
+
+bool RoundTrips::is_awaited(const Frame& frame, std::uint32_t place, std::uint16_t number) const {
   if (place >= trips_.size()) return false;
   const Trip& trip = trips_[place];
-  return trip.attempts > 0 && load16(frame.data + number_at) == trip.number && frame.side == opposite(trip.side) &&
-         frame.length == trip.length;
+  return trip.attempts > 0 && number == trip.number && frame.side == opposite(trip.side) && frame.length == trip.length;
+}
+
+// True if somebody asks for a neighbour: we are everybody. Who only says or asks whose an address is (RFC 5227) gets no
+// answer, as nobody else has it.
+bool RoundTrips::answer(const Frame& frame) {
+  Arp asked;
+  if (marks_ == Marks::macs || frame.length < arp_end || load16(frame.data + 12) != ethertype::arp) return false;
+  if (!read_arp(frame.data + network_at, asked) || !asked.request) return false;
+  if (asked.sender == asked.target || asked.sender == ipv4_address(0)) return false;
+  Frame reply = port_.allocate();
+  if (reply.data == nullptr) return true;
+  if (write_arp(reply, {asked.sender_mac, our_mac, {}},
+                {false, our_mac, asked.target, asked.sender_mac, asked.sender})) {
+    port_.transmit(frame.side, &reply, 1);
+  } else {
+    port_.release(&reply, 1);
+  }
+  return true;
 }
 
 // Returns how many frames were received.
 unsigned RoundTrips::take_back(std::uint64_t now, std::vector<std::uint32_t>* taken) {
+  const MarkPlaces at = places_of(marks_);
   std::array<Frame, burst> frames;
   const unsigned count = port_.receive(frames.data(), burst);
   for (const Frame& frame : std::span(frames.data(), count)) {
-    const std::uint32_t place = frame.length >= addresses ? load32(frame.data + place_at) : ~0u;
-    if (!is_awaited(frame, place)) {
-      ++counts_.strays;
+    const std::uint32_t place = frame.length >= at.end ? load32(frame.data + at.place) : ~0u;
+    if (place == ~0u || !is_awaited(frame, place, load16(frame.data + at.number))) {
+      if (!answer(frame)) ++counts_.strays;
       continue;
     }
+    if (marks_ == Marks::payload) std::memcpy(slots_[place].frame + ends_at, frame.data + ends_at, ends_size);
     if (taken != nullptr && trips_[place].attempts == 1) {
       taken->push_back(static_cast<std::uint32_t>(std::min<std::uint64_t>(now - trips_[place].sent_at, ~0u)));
     }
@@ -88,8 +137,7 @@ unsigned RoundTrips::send(std::uint64_t now, unsigned count) {
     Trip& trip = trips_[places[i]];
     trip.length = frames[i].length;
     trip.side = frames[i].side;
-    store16(frames[i].data + number_at, ++trip.number);
-    store32(frames[i].data + place_at, places[i]);
+    mark(frames[i].data, places[i], ++trip.number);
   }
   counts_.made += count;
   in_flight_ += count;

@@ -1,8 +1,8 @@
 // Packets made on the fly, sent through somebody else's process and taken back, for benchmarks on real ports.
-// A frame carries its flow's place and number in its MAC addresses, which a bump in the wire leaves alone. A flow's
-// next packet is made only when its previous one is back, as causality wants it on a wire; one that does not come back
-// is sent again after `patience`, as its sender would, and a flow whose packet is lost again and again is given up for
-// a new one. One thread uses it.
+// A frame carries its flow's place and number where the process leaves them alone (Marks). A flow's next packet is made
+// only when its previous one is back, as causality wants it on a wire; one that does not come back is sent again after
+// `patience`, as its sender would, and a flow whose packet is lost again and again is given up for a new one. One
+// thread uses it.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -21,12 +21,18 @@ struct TripCounts {
   std::uint64_t late = 0;      // paced only: times to send that were missed
 };
 
+// Where a frame carries its place and number. macs: in its MAC addresses, for a bump in the wire. payload: behind
+// Ethernet, IPv4 and TCP headers without options, for a process that rewrites addresses; the source is then one for
+// such functions (TranslatedTcpFlows), and whoever asks by ARP where the next hop is gets an answer, for any address.
+enum class Marks : std::uint8_t { macs, payload };
+
 class RoundTrips {
  public:
   static constexpr std::uint64_t patience_ns = 50'000'000;
 
   // `port` outlives this; `clock`: ns, monotonic.
-  RoundTrips(Port& port, std::unique_ptr<FlowSource> source, unsigned open_flows, std::uint64_t (*clock)());
+  RoundTrips(Port& port, std::unique_ptr<FlowSource> source, unsigned open_flows, std::uint64_t (*clock)(),
+             Marks marks = Marks::macs);
 
   // For `ns`, as fast as packets come back, at most `window` in flight. Returns the time taken, ns.
   std::uint64_t saturate(std::uint64_t ns, unsigned window);
@@ -54,7 +60,9 @@ class RoundTrips {
     Side side = Side::inside;   // on which the instance receives it
   };
   unsigned take_back(std::uint64_t now, std::vector<std::uint32_t>* taken);
-  bool is_awaited(const Frame& frame, std::uint32_t slot) const;
+  void mark(std::uint8_t* frame, std::uint32_t place, std::uint16_t number) const;
+  bool is_awaited(const Frame& frame, std::uint32_t slot, std::uint16_t number) const;
+  bool answer(const Frame& frame);
   unsigned send(std::uint64_t now, unsigned count);
   void send_out(std::uint64_t now, const std::uint32_t* places, unsigned count);
   void look_for_lost(std::uint64_t now);
@@ -63,6 +71,7 @@ class RoundTrips {
   Port& port_;
   const std::unique_ptr<FlowSource> source_;
   std::uint64_t (*const clock_)();
+  const Marks marks_;
   std::unique_ptr<std::uint8_t[]> memory_;
   std::vector<FlowSlot> slots_;
   std::vector<Trip> trips_;           // of each slot

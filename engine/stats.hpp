@@ -115,6 +115,7 @@ struct Stats {
   Counter reads, tracked_reads, commits, refreshes, conflicts, unknown_outcomes, reruns;
   Counter invalidations, cache_flushes, reconnects;
   Counter new_flows;     // records created by this pipe
+  Counter refusals;      // second keys that were wanted and belonged to another flow
   Counter effects_lost;  // events that found the event queue full
   Gauge records;         // held: cached, or all there are for the baseline
   Gauge in_flight;       // flows waiting for the store

@@ -18,9 +18,25 @@ enum class Answer : std::uint8_t {
   written,   // commit: done
   conflict,  // commit: not done, value is the record that stands there
   vanished,  // commit: not done, the key it wanted to replace is gone
+  refused,   // creation of a pair: not done, one of its keys is taken
+  taken,     // put: not done, the partner belongs to another flow; the key holds what was to be replaced
+  broken,    // put: not done, the partner does not hold what the key holds
   full,      // commit: refused for lack of memory
   error,     // the store answered with some other error; nothing was done
   unknown,   // connection or reply lost: may or may not have been done
+};
+
+// A change of a flow that has two keys, or timers: one Function of the store does all of it (statelessnf.lua).
+struct Put {
+  const Key* key = nullptr;
+  const Key* partner = nullptr;        // null: the flow has one key
+  const Key* partner_until = nullptr;  // another one, to be given up
+  bool anew = false;   // `partner` is not this flow's yet: it must be free, or hold a record that ended before `now`
+  bool grows = false;  // a new flow: refused where memory is short
+  bool timed = false;  // with timer and counter
+  Bytes old = {}, fresh = {};            // no `old`: the key must be free
+  std::uint64_t expire_at = 0, now = 0;  // ms, store clock; the packet's
+  Bytes counter = {};                    // name of what counts the flow; none: nothing does
 };
 
 class StoreEvents {
@@ -41,6 +57,10 @@ class Store {
   virtual void read(Ticket ticket, const Key& key, bool tracked) = 0;
   // Replace `old` by `fresh`; an empty `old` means that there must be none. expire_at: ms, store clock (PXAT).
   virtual void commit(Ticket ticket, const Key& key, Bytes old, Bytes fresh, std::uint64_t expire_at) = 0;
+  // Both keys get `fresh`, or neither: refused where one of them is taken.
+  virtual void create_pair(Ticket ticket, const Key& key, const Key& partner, Bytes fresh, std::uint64_t expire_at) = 0;
+  // As `commit`, by a Function. Everything but `old` is copied or encoded.
+  virtual void put(Ticket ticket, const Put& put) = 0;
   // Sends what is due and hands over what came. `now`: us, monotonic.
   virtual void poll(std::uint64_t now, StoreEvents& events) = 0;
   // Connected, and answering.

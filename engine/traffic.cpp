@@ -92,6 +92,7 @@ unsigned TrafficPort::transmit(Side, const Frame* frames, unsigned count) {
 }
 
 void TrafficPort::release(const Frame* frames, unsigned count) {
+  for (const Frame& frame : std::span(frames, count)) slot_of(frame)->dropped = true;
   dropped_.fetch_add(give_back(frames, count), std::memory_order_relaxed);
 }
 

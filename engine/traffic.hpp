@@ -17,24 +17,30 @@ namespace snf {
 struct alignas(64) FlowSlot {
   std::uint8_t* frame = nullptr;
   std::uint32_t step = 0, length = 0;  // packets made, packets in all; equal: the flow is over
-  std::uint32_t flow = 0;              // the source's own from here on
-  std::uint32_t address[2] = {};       // of client and server, network order
-  std::uint32_t sequence[2] = {};      // next sequence number of client and server
-  std::uint16_t port[2] = {};          // network order
-  std::uint64_t sum = 0;               // over what all packets of the flow share
+  bool dropped = false;  // set by the port when it gets a packet back unsent; a source that asks resets it
+  // The source's own from here on.
+  std::uint16_t port[2] = {};      // of client and server, as the client knows them; network order
+  std::uint32_t address[2] = {};   // the same
+  std::uint32_t sequence[2] = {};  // next sequence number of client and server
+  std::uint64_t sum = 0;           // over what all packets of the flow share
+  std::uint32_t flow = 0;
+  std::uint16_t far_port[2] = {};     // of client and server, as the server knows them: a NAT makes these others
+  std::uint32_t far_address[2] = {};  // the same
 };
+static_assert(sizeof(FlowSlot) == 64);
 
 // What the flows consist of. Called by the receiving thread only.
 class FlowSource {
  public:
   virtual ~FlowSource() = default;
   // Makes the next packet of each slot's flow, opening a new one where it is over; sets the frames' length and side.
+  // A slot's frame still holds the flow's previous packet, as it left: as the function in between has rewritten it.
   virtual void make(FlowSlot* const* slots, Frame* frames, unsigned count) = 0;
   virtual std::uint32_t longest() const = 0;  // bytes
-  std::uint64_t opened() const { return opened_.load(std::memory_order_relaxed); }
+  virtual std::uint64_t opened() const { return opened_.load(std::memory_order_relaxed); }
 
  protected:
-  void count_opened() { opened_.store(opened() + 1, std::memory_order_relaxed); }
+  void count_opened() { opened_.store(opened_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
 
  private:
   std::atomic<std::uint64_t> opened_{0};  // flows

@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "checksum.hpp"
 #include "packet.hpp"
@@ -64,29 +65,39 @@ std::uint16_t checksum_of(std::uint64_t sum) { return static_cast<std::uint16_t>
 
 }  // namespace
 
-TcpFlows::TcpFlows(std::uint32_t packets, unsigned open_flows, std::uint32_t frame_bytes, std::uint64_t seed)
+template <bool translated>
+TcpFlowsOf<translated>::TcpFlowsOf(std::uint32_t packets, unsigned open_flows, std::uint32_t frame_bytes,
+                                   std::uint64_t seed, Service service)
     : packets_(packets),
       data_length_(frame_bytes - frame_check),
-      shorter_(open_flows),
+      service_(service),
+      shorter_(packets == 1 ? 0 : open_flows),
       next_flow_(mixed(seed)),
       random_(mixed(seed + 1)) {
-  if (packets < fewest_packets) throw std::invalid_argument("a TCP flow has at least 7 packets");
+  if (packets != 1 && packets < fewest_packets) throw std::invalid_argument("a TCP flow has 1 or at least 7 packets");
   if (frame_bytes < shortest_frame || frame_bytes > longest_frame) {
     throw std::invalid_argument("a frame has 64 to 1518 bytes");
   }
+  if (!translated && service.clients != Side::inside) throw std::invalid_argument("clients are inside");
 }
 
-std::uint64_t TcpFlows::random() { return mixed(random_ += 0x9e3779b97f4a7c15u); }
+template <bool translated>
+std::uint64_t TcpFlowsOf<translated>::random() {
+  return mixed(random_ += 0x9e3779b97f4a7c15u);
+}
 
 // Client address and port are a bijection of the low 24 bits and the rest of the flow's number.
-void TcpFlows::open(FlowSlot& slot) {
+template <bool translated>
+void TcpFlowsOf<translated>::open(FlowSlot& slot) {
   const std::uint64_t number = next_flow_++;
   const auto low = static_cast<std::uint32_t>(number * 0x9e3779b1u & 0xffffff);
   const std::uint64_t servers = mixed(number);
+  const std::uint32_t one_of_many = (198u << 24 | 18u << 16) + static_cast<std::uint32_t>(servers % (1 << 17));
+  const std::uint16_t web = servers >> 32 & 1 ? 443 : 80;
   slot.address[client] = htonl(10u << 24 | low);
-  slot.address[server] = htonl((198u << 24 | 18u << 16) + static_cast<std::uint32_t>(servers % (1 << 17)));
+  slot.address[server] = htonl(service_.address != 0 ? service_.address : one_of_many);
   slot.port[client] = htons(static_cast<std::uint16_t>(1024 + (mixed(low) + (number >> 24)) % 64512));
-  slot.port[server] = htons(servers >> 32 & 1 ? 443 : 80);
+  slot.port[server] = htons(service_.port != 0 ? service_.port : web);
   slot.sequence[client] = static_cast<std::uint32_t>(random());
   slot.sequence[server] = static_cast<std::uint32_t>(random());
   slot.step = 0;
@@ -96,14 +107,35 @@ void TcpFlows::open(FlowSlot& slot) {
     slot.length -= static_cast<std::uint32_t>(random() % (packets_ - fewest_packets + 1));
   }
   slot.sum = std::uint64_t{slot.address[client]} + slot.address[server];
-  count_opened();
+  this->count_opened();
 }
 
-void TcpFlows::make(FlowSlot* const* slots, Frame* frames, unsigned count) {
+template <bool translated>
+void TcpFlowsOf<translated>::make(FlowSlot* const* slots, Frame* frames, unsigned count) {
   for (unsigned i = 0; i < count; ++i) make_one(*slots[i], frames[i]);
 }
 
-void TcpFlows::make_one(FlowSlot& slot, Frame& frame) {
+// What has become of the flow's previous packet, which lies in the frame.
+template <bool translated>
+void TcpFlowsOf<translated>::learn(FlowSlot& slot, const Frame& frame) {
+  const bool dropped = std::exchange(slot.dropped, false);
+  if (slot.step == slot.length) return;
+  if (dropped) {
+    if (slot.step == 1) slot.step = slot.length;
+    return;
+  }
+  if (step_of(slot.step - 1, slot.length).sender != client) return;
+  Headers left;
+  std::memcpy(&left, frame.data, sizeof left);
+  slot.far_address[client] = left.source;
+  slot.far_address[server] = left.destination;
+  slot.far_port[client] = left.source_port;
+  slot.far_port[server] = left.destination_port;
+}
+
+template <bool translated>
+void TcpFlowsOf<translated>::make_one(FlowSlot& slot, Frame& frame) {
+  if constexpr (translated) learn(slot, frame);
   if (slot.step == slot.length) open(slot);
   const Step what = step_of(slot.step++, slot.length);
   const unsigned sender = what.sender, receiver = 1 - sender;
@@ -113,23 +145,37 @@ void TcpFlows::make_one(FlowSlot& slot, Frame& frame) {
 
   Headers headers;
   if (sender == server) std::swap(headers.destination_mac[5], headers.source_mac[5]);
+  const std::uint32_t* address = slot.address;
+  const std::uint16_t* port = slot.port;
+  std::uint64_t sum = slot.sum;
+  if constexpr (translated) {
+    if (service_.clients == Side::outside) frame.side = opposite(frame.side);
+    if (sender == server) {
+      address = slot.far_address;
+      port = slot.far_port;
+      sum = std::uint64_t{address[client]} + address[server];
+    }
+  }
   headers.total_length = htons(static_cast<std::uint16_t>(ip_and_tcp_size + payload));
   headers.identification = static_cast<std::uint16_t>(slot.step);
-  headers.source = slot.address[sender];
-  headers.destination = slot.address[receiver];
-  headers.source_port = slot.port[sender];
-  headers.destination_port = slot.port[receiver];
+  headers.source = address[sender];
+  headers.destination = address[receiver];
+  headers.source_port = port[sender];
+  headers.destination_port = port[receiver];
   headers.sequence = htonl(slot.sequence[sender]);
   headers.acknowledgement = what.flags & ack ? htonl(slot.sequence[receiver]) : 0;
   headers.offset_and_flags = htons(static_cast<std::uint16_t>(5 << 12 | what.flags));
   // The payload is zeros, which no checksum sees.
-  headers.ip_checksum = checksum_of(slot.sum + headers.version_and_tos + headers.total_length + headers.identification +
+  headers.ip_checksum = checksum_of(sum + headers.version_and_tos + headers.total_length + headers.identification +
                                     headers.dont_fragment + headers.ttl_and_protocol);
-  headers.checksum = checksum_of(slot.sum + slot.port[client] + slot.port[server] + headers.sequence +
-                                 headers.acknowledgement + headers.offset_and_flags + headers.window + htons(6) +
+  headers.checksum = checksum_of(sum + port[client] + port[server] + headers.sequence + headers.acknowledgement +
+                                 headers.offset_and_flags + headers.window + htons(6) +
                                  htons(static_cast<std::uint16_t>(20 + payload)));
   std::memcpy(frame.data, &headers, sizeof headers);
   slot.sequence[sender] += payload + ((what.flags & (syn | fin)) != 0);
 }
+
+template class TcpFlowsOf<false>;
+template class TcpFlowsOf<true>;
 
 }  // namespace snf

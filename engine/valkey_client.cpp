@@ -82,7 +82,7 @@ void ValkeyClient::read(Ticket ticket, const Key& key, bool tracked) {
 // SET key fresh IFEQ old GET PXAT t, or SET key fresh NX GET PXAT t.
 void ValkeyClient::commit(Ticket ticket, const Key& key, Bytes old, Bytes fresh, std::uint64_t expire_at) {
   RequestBatch& batch = gathering();
-  batch.commits.push_back({ticket, old});
+  batch.commits.push_back({ticket, old, RequestBatch::Kind::set});
   ByteQueue& to = batch.commit_bytes;
   static constexpr std::string_view replace = "*8\r\n$3\r\nSET\r\n", create = "*7\r\n$3\r\nSET\r\n";
   static constexpr std::string_view if_equal = "$4\r\nIFEQ\r\n", if_absent = "$2\r\nNX\r\n";

@@ -50,9 +50,11 @@ class ClockOffset {
 // Requests that travel together, with their encoded keys; reused.
 struct RequestBatch {
   enum class Purpose : std::uint8_t { requests, handshake, time };
+  enum class Kind : std::uint8_t { set, pair, put };
   struct Commit {
     Ticket ticket;
     Bytes old;
+    Kind kind = Kind::set;
   };
   Purpose purpose = Purpose::requests;
   bool caching = false;        // CLIENT CACHING YES was accepted
@@ -91,6 +93,8 @@ class ValkeyClient {
   // Requests, as in Store.
   void read(Ticket ticket, const Key& key, bool tracked);
   void commit(Ticket ticket, const Key& key, Bytes old, Bytes fresh, std::uint64_t expire_at);
+  void create_pair(Ticket ticket, const Key& key, const Key& partner, Bytes fresh, std::uint64_t expire_at);
+  void put(Ticket ticket, const Put& put);
 
   // The byte interface. All times: us, monotonic.
   void connected(std::uint64_t now);                  // a new connection is there: the handshake becomes pending output
@@ -131,6 +135,9 @@ class ValkeyClient {
   bool take_time(const Reply& reply, const RequestBatch& batch, std::uint64_t now);
   bool take_requests(const Reply& reply, RequestBatch& batch, StoreEvents& events);
   bool take_commit(const Reply& reply, const RequestBatch::Commit& commit, StoreEvents& events);
+  bool take_set(const Reply& reply, const RequestBatch::Commit& commit, Answer& answer, Bytes& value);
+  bool take_pair(const Reply& reply, Answer& answer);
+  bool take_put(const Reply& reply, Answer& answer, Bytes& value);
   bool take_read(const Reply& reply, std::span<const Ticket> tickets, bool tracked, StoreEvents& events);
   bool fault(std::string reason);
   void finish(RequestBatch* batch, std::uint64_t now, StoreEvents& events);

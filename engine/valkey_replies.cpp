@@ -165,21 +165,35 @@ bool ValkeyClient::take_requests(const Reply& reply, RequestBatch& batch, StoreE
 }
 
 bool ValkeyClient::take_commit(const Reply& reply, const RequestBatch::Commit& commit, StoreEvents& events) {
-  const RespNode& before = reply.root();
   Answer answer = Answer::error;
   Bytes value;
+  bool good = true;
+  if (reply.root().kind == RespKind::error) {
+    answer = answer_of_error(reply.text(reply.root()));
+  } else if (commit.kind == RequestBatch::Kind::pair) {
+    good = take_pair(reply, answer);
+  } else if (commit.kind == RequestBatch::Kind::put) {
+    good = take_put(reply, answer, value);
+  } else {
+    good = take_set(reply, commit, answer, value);
+  }
+  if (!good) return false;
+  --outstanding_;
+  events.on_commit(commit.ticket, answer, answer == Answer::conflict ? value : Bytes());
+  return true;
+}
+
+// SET ... GET answers with what stood there before.
+bool ValkeyClient::take_set(const Reply& reply, const RequestBatch::Commit& commit, Answer& answer, Bytes& value) {
+  const RespNode& before = reply.root();
   if (before.kind == RespKind::nil) {
     answer = commit.old.empty() ? Answer::written : Answer::vanished;
   } else if (before.kind == RespKind::bulk) {
     value = reply.bytes(before);
     answer = !commit.old.empty() && same(value, commit.old) ? Answer::written : Answer::conflict;
-  } else if (before.kind == RespKind::error) {
-    answer = answer_of_error(reply.text(before));
   } else {
     return fault("the store sent something else than a value for SET");
   }
-  --outstanding_;
-  events.on_commit(commit.ticket, answer, answer == Answer::conflict ? value : Bytes());
   return true;
 }
 

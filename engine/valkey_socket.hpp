@@ -40,6 +40,10 @@ class ValkeyStore final : public Store {
   void commit(Ticket ticket, const Key& key, Bytes old, Bytes fresh, std::uint64_t expire_at) override {
     client_.commit(ticket, key, old, fresh, expire_at);
   }
+  void create_pair(Ticket ticket, const Key& key, const Key& partner, Bytes fresh, std::uint64_t expire_at) override {
+    client_.create_pair(ticket, key, partner, fresh, expire_at);
+  }
+  void put(Ticket ticket, const Put& put) override { client_.put(ticket, put); }
   void poll(std::uint64_t now, StoreEvents& events) override;
   bool available() const override { return client_.available(); }
   std::uint64_t trusted_until() const override { return client_.trusted_until(); }

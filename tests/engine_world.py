@@ -287,7 +287,7 @@ class World:
 
     def _report(self, node: Node, ended: list[Journey]) -> None:
         """Events come with the packets that they are about; TCP sequence numbers tell which."""
-        for record, _, value in node.pipe.events():
+        for record, _, value, _ in node.pipe.events():
             sequence = np.frombuffer(record, PACKET)["sequence"][0]
             about = [journey for journey in ended if packet_of(journey.sample)["sequence"][0] == sequence]
             if not about:

@@ -76,7 +76,6 @@ def test_each_is_explained(name: str, capsys: pytest.CaptureFixture[str], monkey
     assert (code, err) == (0, "")
     assert all(reason in out for reason in function.drop_reasons)
     assert all(f"\n{key} " in out for key in function.Config.model_fields)
-    assert ("does not" in out) == function.rewrites
     document = json.loads(snf(capsys, monkeypatch, name, "--json")[1])
     assert (document["name"], document["record_bytes"]) == (name, function.record.itemsize)
     assert [o["key"] for o in document["options"] if "." not in o["key"]] == list(function.Config.model_fields)

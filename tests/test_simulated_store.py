@@ -1,8 +1,4 @@
-"""The simulated store is held against the real one: the same scripts on both, byte for byte, replies and pushes.
-
-A script is a list of (client, command). After each command every client of the real server asks for its own name, so
-that all pushes caused by the command have come when the answer has (CLIENT commands leave CACHING YES alone).
-"""
+"""The simulated store is held against the real one: the same scripts on both, byte for byte, replies and pushes."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,107 +14,40 @@ from hypothesis import strategies as st
 
 from statelessnf.store.embedded import embedded_store
 from statelessnf.store.simulated import SimulatedServer
-from statelessnf.store.simulated_link import Link, encode_command
-
-CLIENTS = 3
-FENCE = b"$5\r\nfence\r\n"
-HANDSHAKE = (("HELLO", "3"), ("CLIENT", "SETNAME", "fence"), ("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP"))
-CACHING = ("CLIENT", "CACHING", "YES")
-PAST, FUTURE = "1000", "99999999999999"
-Words = tuple[str, ...]
-Script = list[tuple[int, Words]]
-
-
-class RealClient:
-    """A connection to the real server, blocking."""
-
-    def __init__(self, path: Path) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(5)
-        self.socket.connect(str(path))
-        self.buffer = b""
-
-    def send(self, *words: str) -> None:
-        self.socket.sendall(encode_command(*words))
-
-    def until_fence(self) -> bytes:
-        """What came before the answer to CLIENT GETNAME."""
-        self.send("CLIENT", "GETNAME")
-        while FENCE not in self.buffer:
-            data = self.socket.recv(65536)
-            assert data, "the server closed the connection"
-            self.buffer += data
-        before, self.buffer = self.buffer.split(FENCE, 1)
-        return before
+from statelessnf.store.simulated_link import encode_command
+from store_scripts import (
+    CACHING,
+    CLIENTS,
+    FUTURE,
+    PAST,
+    RealClient,
+    Script,
+    Words,
+    deadlines,
+    keys,
+    msetexes,
+    others,
+    reads,
+    real_clients,
+    real_store,
+    run_real,
+    run_simulated,
+    simulated_clients,
+    values,
+)
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with embedded_store(tmp_path_factory.mktemp("store") / "run", 64) as store:
-        yield store.socket_path
+    with real_store(tmp_path_factory.mktemp("store") / "run") as place:
+        yield place
 
 
-@contextmanager
-def real_clients(path: Path) -> Iterator[list[RealClient]]:
-    with ExitStack() as stack:
-        clients = [RealClient(path) for _ in range(CLIENTS)]
-        for client in clients:
-            stack.callback(client.socket.close)
-        clients[0].send("FLUSHALL")
-        for client in clients:
-            for words in HANDSHAKE:
-                client.send(*words)
-        for client in clients:
-            client.until_fence()
-        yield clients
-
-
-def simulated_clients(server: SimulatedServer) -> list[Link]:
-    links = [server.connect() for _ in range(CLIENTS)]
-    for link in links:
-        for words in HANDSHAKE:
-            link.send(encode_command(*words))
-            assert server.step(link)
-        link.receive()
-    return links
-
-
-def run_real(path: Path, script: Script) -> list[list[bytes]]:
-    """For each command: what each client received."""
-    with real_clients(path) as clients:
-        received = []
-        for who, words in script:
-            clients[who].send(*words)
-            first = clients[who].until_fence()
-            received.append([first if client is clients[who] else client.until_fence() for client in clients])
-        return received
-
-
-def run_simulated(script: Script) -> list[list[bytes]]:
-    server = SimulatedServer(now_us=time.time_ns() // 1000)
-    links = simulated_clients(server)
-    received = []
-    for who, words in script:
-        links[who].send(encode_command(*words))
-        assert server.step(links[who])
-        received.append([link.receive() for link in links])
-    return received
-
-
-keys = st.sampled_from(["a", "b", "c"])
-values = st.sampled_from(["", "1", "2", "x\r\ny"])
 conditions = st.one_of(st.just(()), st.just(("NX",)), st.tuples(st.just("IFEQ"), values))
-deadlines = st.one_of(st.just(()), st.tuples(st.just("PXAT"), st.sampled_from([PAST, FUTURE])))
 sets = st.tuples(keys, values, conditions, st.sampled_from([(), ("GET",)]), deadlines).map(
     lambda parts: ("SET", parts[0], parts[1], *parts[2], *parts[3], *parts[4])
 )
-reads = st.lists(keys, min_size=1, max_size=4).map(lambda names: ("MGET", *names))
-others = st.one_of(
-    keys.map(lambda key: ("GET", key)),
-    st.lists(keys, min_size=1, max_size=3).map(lambda names: ("DEL", *names)),
-    st.sampled_from([("PING",), ("FLUSHALL",), ("NONSENSE", "x"), ("SET", "a"), ("SET", "a", "b", "WHAT"), ("MGET",)]),
-)
-commands = st.one_of(st.just(CACHING), reads, sets, others)
+commands = st.one_of(st.just(CACHING), reads, sets, msetexes, others)
 scripts = st.lists(st.tuples(st.integers(0, CLIENTS - 1), commands), max_size=40)
 
 
@@ -130,6 +58,9 @@ scripts = st.lists(st.tuples(st.integers(0, CLIENTS - 1), commands), max_size=40
 @example([(0, CACHING), (0, ("GET", "a")), (0, ("SET", "a", "1", "IFEQ", "9", "GET")), (1, ("SET", "a", "1"))])
 @example([(1, ("SET", "a", "1")), (0, CACHING), (0, ("GET", "a")), (0, ("SET", "a", "1", "PXAT", PAST))])
 @example([(0, CACHING), (0, ("GET", "a")), (2, CACHING), (2, ("GET", "b")), (1, ("FLUSHALL",)), (1, ("SET", "a", "1"))])
+@example([(0, CACHING), (0, ("GET", "a")), (1, ("MSETEX", "1", "a", "1", "PXAT", PAST)), (1, ("DEL", "a"))])
+@example([(0, CACHING), (0, ("GET", "a")), (1, ("SET", "a", "1", "PXAT", PAST)), (1, ("SET", "a", "1"))])
+@example([(0, CACHING), (0, ("GET", "a")), (1, ("MSETEX", "2", "a", "1", "a", "2", "NX")), (0, ("GET", "a"))])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(scripts)
 def test_same_script_same_bytes(real: Path, script: Script) -> None:
@@ -149,6 +80,26 @@ def test_same_script_same_bytes(real: Path, script: Script) -> None:
         ("SET", "a", "1", "NX", "IFEQ", "2"),
         ("SET", "a", "1", "PXAT", "x"),
         ("SET", "a", "1", "PXAT", "0"),
+        ("MSETEX", "1", "a"),
+        ("MSETEX", "0", "a", "1"),
+        ("MSETEX", "-1", "a", "1"),
+        ("MSETEX", "x", "a", "1"),
+        ("MSETEX", "2", "a", "1"),
+        ("MSETEX", "2", "a", "1", "b"),
+        ("MSETEX", "1", "a", "1", "b"),
+        ("MSETEX", "1", "a", "1", "PXAT"),
+        ("MSETEX", "1", "a", "1", "PXAT", ""),
+        ("MSETEX", "1", "a", "1", "PXAT", "x"),
+        ("MSETEX", "1", "a", "1", "PXAT", "0"),
+        ("MSETEX", "1", "a", "1", "PXAT", "x", "WHAT"),
+        ("MSETEX", "1", "a", "1", "PXAT", PAST, "PXAT", FUTURE),
+        ("FCALL", "snf_pair_put"),
+        ("FCALL", "snf_pair_put", "x"),
+        ("FCALL", "snf_pair_put", "-1", "a"),
+        ("FCALL", "snf_pair_put", "2", "a"),
+        ("FCALL", "snf_pair_put", "2", "a", "b"),
+        ("FCALL", "snf_flow_put", "0"),
+        ("FCALL", "snf_of_tomorrow", "x"),
         ("GET",),
         ("DEL",),
     ],
@@ -206,6 +157,7 @@ def test_expiry_tells_everybody(real: Path) -> None:
 
 def test_full_store_refuses_writes_only(real: Path) -> None:
     script: Script = [(0, ("SET", "a", "1")), (0, ("GET", "a")), (0, ("DEL", "a")), (0, ("SET", "a", "1", "NX", "GET"))]
+    script.append((0, ("MSETEX", "x", "a", "1")))
     admin = RealClient(real)
     try:
         admin.send("CLIENT", "SETNAME", "fence")

@@ -9,6 +9,7 @@ PipeOptions (unknown keys raise ValueError):
     mode: "baseline" | "off" | "tracked"
     deployment: int, secret: int    for flow keys, 32 and 64 bits
     store: dict | None              address, user, password, stale_ms; None: baseline
+    traits: dict                    rewrites timed counter (two offsets, or None) remote (endpoint address nothing)
     neighbours: dict | None         who is on the links, for a function that rewrites; None: frames leave as addressed
         mac: bytes                  of the deployment, 6 bytes
         inside, outside: dict       owned on_link gateways (ranges of addresses: rows of statelessnf.owned), vlan
@@ -35,8 +36,8 @@ class Pipe:
         """(token, side on which it left, frame) of what was transmitted since the last call."""
     def dropped(self) -> list[tuple[int, str, int, bytes]]:
         """(token, reason, index of the function's own reason or -1, frame); only what `captured` had room for."""
-    def events(self) -> list[tuple[bytes, int, int]]:
-        """(packet record of 120 bytes, code, value)."""
+    def events(self) -> list[tuple[bytes, int, int, bytes]]:
+        """(packet record of 120 bytes, code, value, the flow's record); the last only of functions that rewrite."""
     def stats(self) -> dict[str, Any]: ...
     def idle(self) -> bool: ...
     def waiting(self) -> int:
@@ -72,7 +73,7 @@ class Instance:
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def stats(self) -> dict[str, Any]: ...
-    def events(self) -> list[tuple[bytes, int, int]]: ...
+    def events(self) -> list[tuple[bytes, int, int, bytes]]: ...
     def dropped(self) -> list[tuple[int, str, int, bytes]]: ...
     def swap_tables(self, tables: Sequence[tuple[bytes, int]], rules: bytes | None) -> None: ...
     def admit(self, new_flows: bool) -> None: ...
@@ -83,13 +84,30 @@ class Traffic:
     """A pipe that eats packets made on the fly; one side of a comparison (options: those of a pipe)."""
 
     @staticmethod
-    def flows(options: Mapping[str, Any], packets: int, open_flows: int, frame_bytes: int, seed: int = 1) -> Traffic:
-        """TCP flows of `packets` packets, `open_flows` at a time; frames of 64 to 1518 bytes with their FCS."""
+    def flows(
+        options: Mapping[str, Any],
+        packets: int,
+        open_flows: int,
+        frame_bytes: int,
+        seed: int = 1,
+        service: tuple[int, int, int] | None = None,
+    ) -> Traffic:
+        """TCP flows of `packets` packets (1: the SYN; or at least 7), `open_flows` at a time; frames of 64 to 1518
+        bytes with their FCS. `service`: for a function that rewrites, so that servers answer to what has left: (side of
+        the clients, IPv4 address and port that they all ask; 0: many addresses, port 443 or 80). Raises ValueError.
+        """
     @staticmethod
     def capture(
-        options: Mapping[str, Any], frames: list[tuple[int, bytes, int]], open_flows: int, seed: int = 1
+        options: Mapping[str, Any],
+        frames: list[tuple[int, bytes, int]],
+        open_flows: int,
+        seed: int = 1,
+        mirrored: bool = False,
     ) -> Traffic:
-        """The flows of a capture, (side, frame, flow number) in its order, over and over with new client addresses."""
+        """The flows of a capture, (side, frame, flow number) in its order, over and over with new client addresses.
+
+        `mirrored`: for a function that rewrites what comes from inside; answers are to what has left.
+        """
     def run(self, seconds: float, reference: bool = False) -> tuple[int, int, int]:
         """Run for about `seconds`: (packets forwarded, dropped, ns). reference: without records."""
     def stats(self) -> dict[str, Any]: ...
@@ -97,7 +115,7 @@ class Traffic:
         """Let the pipe talk to its store, without packets; True when it answers."""
 
 class RoundTrips:
-    """TCP flows made on the fly (as Traffic.flows), sent through another process between two DPDK ports and taken back.
+    """TCP flows (as Traffic.flows makes them), sent through another process between two DPDK ports and taken back.
 
     A flow's next packet is made when its previous one is back; one that stays away for 50 ms is sent again. Only what
     is inside (`inside` faces the other process's inside) or outside says which way a packet goes. Raises RuntimeError
@@ -105,7 +123,14 @@ class RoundTrips:
     """
 
     def __init__(
-        self, inside: str, outside: str, packets: int, open_flows: int, frame_bytes: int, seed: int = 1
+        self,
+        inside: str,
+        outside: str,
+        packets: int,
+        open_flows: int,
+        frame_bytes: int,
+        seed: int = 1,
+        service: tuple[int, int, int] | None = None,
     ) -> None: ...
     def saturate(self, seconds: float, window: int) -> tuple[int, int]:
         """As fast as they come back, `window` on their way: (packets that came back, ns). Ends with none out."""

@@ -19,6 +19,7 @@ class ShapeName(StrEnum):
     long = "long"
     short = "short"
     enterprise = "enterprise"
+    new = "new"
 
 
 class PortKind(StrEnum):
@@ -28,14 +29,40 @@ class PortKind(StrEnum):
     memif = "memif"
 
 
+class Flooded(StrEnum):
+    """Functions that floods are let loose against."""
+
+    firewall = "firewall"
+    nat = "nat"
+    load_balancer = "load_balancer"
+
+
 EVERY_SHAPE = list(ShapeName)
+FUNCTIONS = ["firewall", "nat", "load_balancer"]
+EVERY_FLOODED = list(Flooded)
 FRAME_SIZES = [64, 128, 256, 512, 1024, 1500]  # bytes, with the FCS
 
 Output = Annotated[Path, typer.Option(metavar="DIR", help="Where JSON and pictures go.")]
 Turns = Annotated[int, typer.Option(min=1, max=1000, help="Alternating slices of each side.")]
 SliceMs = Annotated[int, typer.Option(min=1, max=10_000, help="Length of a slice.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
+Function = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="firewall (the default), nat or load_balancer, with a deployment that comes along."
+    ),
+]
+File = Annotated[
+    Path | None,
+    typer.Option("--deployment", metavar="FILE", help="A deployment file instead; its store and ports are not used."),
+]
 Store = Annotated[str | None, typer.Option(metavar="URL", help="A running store instead of an embedded one.")]
+
+
+def _chosen(function: str | None, deployment: Path | None) -> tuple[str, Path | None]:
+    if function is not None and deployment is not None:
+        raise typer.BadParameter("a deployment file says which function", param_hint="--function")
+    return function or "firewall", deployment
 
 
 @bench.command()
@@ -72,15 +99,20 @@ def throughput(
     turns: Turns = 20,
     slice_ms: SliceMs = 100,
     store: Store = None,
+    function: Function = None,
+    deployment: File = None,
     json: Json = False,
 ) -> None:
     """Packets a second with and without a store (Figures 5 and 6), every side in turn with the others.
 
-    Example: snf bench throughput --shape long --frame-bytes 64 --turns 30
+    A function that rewrites packets is compared with the firewall, too. Shape `new`, for nat: how many new flows a
+    second, compared with the store's own creations of two keys.
+
+    Example: snf bench throughput --function nat --shape long --frame-bytes 64 --turns 30
     """
     from statelessnf.commands import bench as commands
 
-    request = commands.BenchRequest(output, turns, slice_ms, json, store)
+    request = commands.BenchRequest(output, turns, slice_ms, json, store, *_chosen(function, deployment))
     if port is PortKind.memory:
         commands.throughput(request, [name.value for name in shape], frame_bytes, trace)
         return
@@ -97,18 +129,43 @@ def latency(
     turns: Turns = 20,
     slice_ms: SliceMs = 500,
     store: Store = None,
+    function: Function = None,
+    deployment: File = None,
     json: Json = False,
 ) -> None:
     """How long packets take through an instance on AF_XDP ports at 20,000 a second (Figure 7); needs root.
 
     Makes its own network namespaces and removes them in the end, also after Ctrl-C.
 
-    Example: snf bench latency --turns 30
+    Example: snf bench latency --function nat --turns 30
     """
     from statelessnf.commands.bench import BenchRequest
     from statelessnf.commands.bench_ports import latency as command
 
-    command(BenchRequest(output, turns, slice_ms, json, store))
+    command(BenchRequest(output, turns, slice_ms, json, store, *_chosen(function, deployment)))
+
+
+@bench.command()
+def access(
+    deployments: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Deployments of further functions.")
+    ] = None,
+    function: Annotated[
+        list[str], typer.Option(metavar="NAME", help="Function; may be given more than once.")
+    ] = FUNCTIONS,
+    output: Output = Path("out/bench"),
+    slice_ms: SliceMs = 2000,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """What functions read and commit for each packet and flow (Table 1), cache off and tracked.
+
+    Example: snf bench access examples/rate-limiter.toml
+    """
+    from statelessnf.commands.bench import BenchRequest
+    from statelessnf.commands.bench_access import access as command
+
+    command(BenchRequest(output, slice_ms=slice_ms, json=json, store=store), function, deployments or [])
 
 
 @bench.command()
@@ -127,3 +184,23 @@ def footprint(
     from statelessnf.commands.bench_footprint import footprint as command
 
     command(BenchRequest(output, runs, json=json))
+
+
+@bench.command()
+def floods(
+    function: Annotated[list[Flooded], typer.Option(help="May be given more than once.")] = EVERY_FLOODED,
+    output: Output = Path("out/bench"),
+    turns: Turns = 20,
+    slice_ms: SliceMs = 1000,
+    json: Json = False,
+) -> None:
+    """What established flows keep of their goodput under SYN flood, UDP flood and port scan; needs root.
+
+    Makes its own network namespaces and removes them in the end, also after Ctrl-C.
+
+    Example: snf bench floods --function nat
+    """
+    from statelessnf.commands.bench import BenchRequest
+    from statelessnf.commands.bench_floods import floods as command
+
+    command(BenchRequest(output, turns, slice_ms, json), [name.value for name in function])

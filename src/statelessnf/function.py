@@ -68,7 +68,9 @@ class Function:
     Config: ClassVar[type[BaseModel]] = NoConfig
     rewrites: ClassVar[bool] = False  # `process` assigns addresses and ports of packets
     timed: ClassVar[bool] = False  # a flow's end is told by a timer of the store (protocol.md, rule 10)
-    counter: ClassVar[tuple[str, str] | None] = None  # fields: 1 while the flow counts; what names its counter (8 bytes)
+    counter: ClassVar[tuple[str, str] | None] = (
+        None  # fields: 1 while the flow counts; what names its counter (8 bytes)
+    )
 
     @staticmethod
     def process(packet: Any, record: Any, tables: Any) -> int:

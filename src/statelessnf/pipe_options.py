@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from statelessnf.config import Deployment
-from statelessnf.errors import ConfigError
 from statelessnf.function import Function, table_arrays
+from statelessnf.owned import range_of, rows
 from statelessnf.store.checks import StoreAccess
+
+# What of the remote endpoint a flow's keys hold, by the filtering of RFC 4787 §5 (docs/decisions/nat-mappings.md).
+REMOTES = {"address-and-port": "endpoint", "address": "address", "endpoint-independent": "nothing"}
 
 
 class Tables(NamedTuple):
@@ -30,17 +33,18 @@ def tables_of(function: type[Function], settings: BaseModel) -> Tables:
     return Tables([(array.tobytes(), len(array)) for array in arrays.values()], rules)
 
 
-def engine_lacks(function: type[Function]) -> str:
-    """What this release's engine would have to do for the function, and does not; empty: nothing."""
-    if not function.rewrites:
-        return ""
-    return f"function {function.name} rewrites packets, and this release's engine does not"
-
-
-def check_engine(deployment: Deployment) -> None:
-    """Raises ConfigError for a function that the engine cannot run."""
-    if problem := engine_lacks(deployment.function_class):
-        raise ConfigError(problem, f"{deployment.path}: function", "snf check explains the file all the same")
+def traits_of(function: type[Function], settings: BaseModel) -> dict[str, Any]:
+    """What the engine does for the function beside keeping records (Traits in engine/program.hpp)."""
+    traits: dict[str, Any] = {"rewrites": function.rewrites, "timed": function.timed}
+    if function.rewrites:
+        traits["remote"] = REMOTES[filtering := getattr(settings, "filtering", "address-and-port")]
+        turned = [] if filtering == "address-and-port" else function.owned(settings)
+        traits["turned"] = rows(range_of(network) for network in turned)
+    if function.counter is not None:
+        offsets = function.record.fields
+        assert offsets is not None
+        traits["counter"] = tuple(offsets[name][1] for name in function.counter)
+    return traits
 
 
 def deployment_number(name: str) -> int:
@@ -51,15 +55,15 @@ def deployment_number(name: str) -> int:
 def pipe_options(deployment: Deployment, program: Path, store: StoreAccess | None) -> dict[str, Any]:
     """Options that a single pipe and an instance share. `program` from `builder.build`; no store: the baseline.
 
-    Raises ConfigError for a function that the engine cannot run, FunctionError.
+    Raises FunctionError.
     """
-    check_engine(deployment)
     tables = tables_of(deployment.function_class, deployment.settings)
     limits, stale = deployment.instance, deployment.store.stale_ms
     options: dict[str, Any] = {
         "program": str(program),
         "tables": tables.tables,
         "rules": tables.rules,
+        "traits": traits_of(deployment.function_class, deployment.settings),
         "mode": "baseline" if store is None else deployment.store.cache,
         "deployment": deployment_number(deployment.name),
         "secret": int.from_bytes(os.urandom(8), "little") if store is None else store.secret,

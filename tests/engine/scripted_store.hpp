@@ -17,6 +17,10 @@ struct Request {
   bool commit, tracked;
   std::string old, fresh;
   std::uint64_t expire_at;
+  enum class Kind { one, pair, put } kind = Kind::one;
+  std::string partner = "", partner_until = "", counter = "";
+  bool anew = false, grows = false, timed = false;
+  std::uint64_t now = 0;
 };
 
 class ScriptedStore final : public Store {
@@ -65,6 +69,16 @@ class ScriptedStore final : public Store {
   void commit(Ticket ticket, const Key& key, Bytes old, Bytes fresh, std::uint64_t expire_at) override {
     requests.push_back({ticket, text(key.view()), true, false, text(old), text(fresh), expire_at});
   }
+  void create_pair(Ticket ticket, const Key& key, const Key& partner, Bytes fresh, std::uint64_t expire_at) override {
+    requests.push_back(
+        {ticket, text(key.view()), true, false, "", text(fresh), expire_at, Request::Kind::pair, text(partner.view())});
+  }
+  void put(Ticket ticket, const Put& put) override {
+    const auto name = [](const Key* key) { return key == nullptr ? "" : text(key->view()); };
+    requests.push_back({ticket, text(put.key->view()), true, false, text(put.old), text(put.fresh), put.expire_at,
+                        Request::Kind::put, name(put.partner), name(put.partner_until), text(put.counter), put.anew,
+                        put.grows, put.timed, put.now});
+  }
   void poll(std::uint64_t, StoreEvents& events) override {
     const auto due = std::exchange(answers_, {});
     for (const auto& hand_over : due) hand_over(events);
@@ -88,8 +102,32 @@ class ScriptedStore final : public Store {
     const auto stands = values.find(executed_.key);
     const std::string before = stands == values.end() ? "" : stands->second;
     if (!executed_.commit) return answer(before.empty() ? Answer::absent : Answer::found, before);
+    if (executed_.kind == Request::Kind::pair) return execute_pair(before);
+    if (executed_.kind == Request::Kind::put && before == executed_.old) return execute_put();
     if (before != executed_.old) return answer(before.empty() ? Answer::vanished : Answer::conflict, before);
     values[executed_.key] = executed_.fresh;
+    answer(Answer::written);
+  }
+
+  void execute_pair(const std::string& before) {
+    if (!before.empty() || values.contains(executed_.partner)) return answer(Answer::refused);
+    values[executed_.key] = values[executed_.partner] = executed_.fresh;
+    answer(Answer::written);
+  }
+  // As the Functions snf_pair_put and snf_flow_put have it.
+  void execute_put() {
+    const auto stands = values.find(executed_.partner);
+    const std::string other = stands == values.end() ? "" : stands->second;
+    if (!executed_.partner.empty() && !executed_.anew && other != executed_.old) return answer(Answer::broken);
+    if (executed_.anew && !other.empty() && other != executed_.old) {
+      const auto* bytes = reinterpret_cast<const std::uint8_t*>(other.data());
+      if (read_envelope(bytes).deadline >= executed_.now) return answer(Answer::taken);
+    }
+    if (values.contains(executed_.partner_until) && values[executed_.partner_until] == executed_.old) {
+      values.erase(executed_.partner_until);
+    }
+    values[executed_.key] = executed_.fresh;
+    if (!executed_.partner.empty()) values[executed_.partner] = executed_.fresh;
     answer(Answer::written);
   }
 

@@ -35,8 +35,8 @@ class StoreRecorder final : public StoreEvents {
   static std::string text(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
   static std::string shown(Bytes value) { return value.empty() ? "" : "(" + text(value) + ")"; }
   static std::string name(Answer answer) {
-    static constexpr const char* names[] = {"found",    "absent", "written", "conflict",
-                                            "vanished", "full",   "error",   "unknown"};
+    static constexpr const char* names[] = {"found", "absent", "written", "conflict", "vanished", "refused",
+                                            "taken", "broken", "full",    "error",    "unknown"};
     return names[static_cast<std::size_t>(answer)];
   }
   void note(const std::string& word) { log_ += (log_.empty() ? "" : " ") + word; }

@@ -2,72 +2,18 @@
 #include <doctest/doctest.h>
 
 #include <array>
-#include <deque>
-#include <map>
 #include <set>
 #include <span>
 #include <stdexcept>
 #include <thread>
-#include <tuple>
 #include <vector>
 
-#include "packet.hpp"
+#include "traffic_observer.hpp"
 #include "traffic_tcp.hpp"
 
 using namespace snf;
 
 namespace {
-
-using Tuple = std::tuple<std::uint64_t, std::uint64_t, std::uint16_t, std::uint16_t>;  // of the client's packets
-
-// What a flow's packets said so far; `packets` of a finished flow only.
-struct Flow {
-  unsigned packets = 0, fins = 0;
-  std::uint32_t next[2] = {0, 0};
-};
-
-class Observer {
- public:
-  std::map<Tuple, Flow> open;
-  std::vector<unsigned> finished;
-  std::set<Tuple> seen;
-  unsigned repeats = 0;  // packets right behind one of the same flow
-
-  void see(const Frame& frame) {
-    PacketRecord record{};
-    Layout layout;
-    REQUIRE(parse(frame, record, layout).what == Parsed::flow);
-    REQUIRE(checksums_hold(frame, record, layout));
-    const bool inbound = frame.side == Side::outside;
-    const Tuple tuple =
-        inbound ? Tuple{record.destination_low, record.source_low, record.destination_port, record.source_port}
-                : Tuple{record.source_low, record.destination_low, record.source_port, record.destination_port};
-    repeats += tuple == last_;
-    last_ = tuple;
-    if (record.tcp_flags == syn) REQUIRE(seen.insert(tuple).second);
-    follow(tuple, record, inbound);
-  }
-
- private:
-  void follow(const Tuple& tuple, const PacketRecord& record, bool inbound) {
-    Flow& flow = open[tuple];
-    const unsigned number = flow.packets++;
-    const std::uint8_t expected[] = {syn, syn | ack, ack};
-    if (number < 3) REQUIRE(record.tcp_flags == expected[number]);
-    if (number < 3) REQUIRE(inbound == (number == 1));
-    if (number > 1) REQUIRE(record.sequence == flow.next[inbound]);
-    if (number > 0) REQUIRE(record.acknowledgement == flow.next[!inbound]);
-    flow.next[inbound] = record.sequence + record.payload_length + ((record.tcp_flags & (syn | fin)) != 0);
-    if (flow.fins == 2) {
-      REQUIRE(record.tcp_flags == ack);
-      finished.push_back(flow.packets);
-      open.erase(tuple);
-      return;
-    }
-    flow.fins += (record.tcp_flags & fin) != 0;
-  }
-  Tuple last_{};
-};
 
 TrafficPort tcp_traffic(unsigned packets, unsigned open_flows, unsigned frame_bytes, std::uint64_t seed = 1) {
   return {std::make_unique<TcpFlows>(packets, open_flows, frame_bytes, seed), open_flows, seed};
@@ -191,6 +137,9 @@ TEST_CASE("traffic: frames given back by two other threads") {
 
 TEST_CASE("traffic: impossible shapes are refused") {
   CHECK_THROWS_AS(tcp_traffic(6, 10, 64), std::invalid_argument);
+  CHECK_THROWS_AS(tcp_traffic(2, 10, 64), std::invalid_argument);
+  CHECK_THROWS_AS(tcp_traffic(0, 10, 64), std::invalid_argument);
   CHECK_THROWS_AS(tcp_traffic(7, 10, 63), std::invalid_argument);
   CHECK_THROWS_AS(tcp_traffic(7, 10, 1519), std::invalid_argument);
+  CHECK_THROWS_AS(TcpFlows(7, 10, 64, 1, {Side::outside}), std::invalid_argument);
 }

@@ -31,6 +31,8 @@ class LocalStore final : public Store {
       events.on_commit(ticket, Answer::written, {});
     });
   }
+  void create_pair(Ticket, const Key&, const Key&, Bytes, std::uint64_t) override { REQUIRE(false); }
+  void put(Ticket, const Put&) override { REQUIRE(false); }
   void poll(std::uint64_t, StoreEvents& events) override {
     const auto due = std::exchange(due_, {});
     for (const auto& hand_over : due) hand_over(events);

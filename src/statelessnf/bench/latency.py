@@ -1,4 +1,4 @@
-"""`snf bench latency`: Figure 7 of the paper for the firewall. How long a packet takes through an instance, and back.
+"""`snf bench latency`: Figure 7 of the paper. How long a packet takes through an instance, and back.
 
 Our process sends packets of established flows at a steady rate into one of two veth pairs and takes them back from the
 other; between them is the process of one side on `net_af_xdp` ports. While packets come this often, both poll. `plain`
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from statelessnf.bench.deployments import Document, Service
 from statelessnf.bench.port_sides import PLAIN, Load, Place, PortSide, port_sides
 from statelessnf.bench.slices import Interval, median_interval, take_turns
 from statelessnf.lab.lifetime import Lab
@@ -78,13 +79,17 @@ class Measured:
 
 
 def measure_latency(
-    turns: int, slice_s: float, store: str, progress: Callable[[int], None]
+    turns: int, slice_s: float, document: Document, service: Service | None, progress: Callable[[int], None]
 ) -> tuple[list[Row], dict[str, Times]]:
-    """Rows, and all round trips of each side. Raises LabError (needs root), StartFailed."""
+    """Rows, and all round trips of each side. `document`: a deployment's tables, `service`: whom its clients ask.
+
+    Raises LabError (needs root), StartFailed.
+    """
+    load = Load(ENDLESS, FLOWS, FRAME_BYTES, service)
     with Lab() as lab:
         generator = lab.namespace("generator")
         places = {mode: place(lab, generator, mode, number) for number, mode in enumerate(SIDES)}
-        with port_sides(places, Load(ENDLESS, FLOWS, FRAME_BYTES), lab.folder, store) as sides:
+        with port_sides(places, load, lab.folder, document) as sides:
             measured = {mode: Measured(side, slice_s) for mode, side in sides.items()}
             medians = take_turns({mode: one.median for mode, one in measured.items()}, turns, progress)
             rows = [_row(mode, one, medians) for mode, one in measured.items()]

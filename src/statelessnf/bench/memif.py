@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from statelessnf.bench.deployments import Document
 from statelessnf.bench.port_sides import OWN_NETWORK, PLAIN, Load, Place, PortSide, port_sides
 from statelessnf.bench.slices import median_interval, ratio, take_turns
 from statelessnf.bench.throughput import BAR_FRAME, Row
@@ -31,15 +32,15 @@ def place(folder: Path, mode: str, number: int) -> Place:
 
 
 def measure_memif(
-    frame_bytes: int, turns: int, slice_s: float, store: str, progress: Callable[[int], None]
+    load: Load, turns: int, slice_s: float, document: Document, progress: Callable[[int], None]
 ) -> list[Row]:
-    """All sides with frames of one size, in turns. `store`: its address. Raises StartFailed, LabError."""
+    """All sides, in turns. `document`: a deployment's tables. Raises StartFailed, LabError."""
     with tempfile.TemporaryDirectory(prefix="snf-bench-") as name:
         folder = Path(name)
         places = {mode: place(folder, mode, number) for number, mode in enumerate(SIDES)}
-        with port_sides(places, Load(*LONG, frame_bytes), folder, store) as sides:
+        with port_sides(places, load, folder, document) as sides:
             rates = take_turns({mode: _measure(side, slice_s) for mode, side in sides.items()}, turns, progress)
-            return [_row(frame_bytes, side, rates) for side in sides.values()]
+            return [_row(load.frame_bytes, side, rates) for side in sides.values()]
 
 
 def _measure(side: PortSide, slice_s: float) -> Callable[[], float]:

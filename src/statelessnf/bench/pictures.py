@@ -19,7 +19,9 @@ TITLES = {
     "long": "long flows (10,000 packets)",
     "short": "short flows (100 packets)",
     "enterprise": "enterprise trace",
+    "new": "new flows (one packet)",
 }
+BARS = {"enterprise": ("gbit_s", "Gbit/s"), "new": ("mpps", "million flows/s")}  # shapes of one size: figure, label
 Row = Mapping[str, Any]
 
 
@@ -38,29 +40,32 @@ def save(figure: Any, path: Path) -> None:
 
 
 def throughput(rows: Sequence[Row], path: Path) -> None:
-    """Figures 5 and 6: Mpps by frame size for each shape; Gbit/s for the capture."""
+    """Figures 5 and 6: Mpps by frame size for each shape; Gbit/s for the capture; new flows a second."""
     shapes = [shape for shape in TITLES if any(row["shape"] == shape for row in rows)]
     figure, axes = plt.subplots(1, len(shapes), figsize=(5 * len(shapes), 4), squeeze=False, layout="constrained")
     for axis, shape in zip(axes[0], shapes, strict=True):
         axis.set_title(TITLES[shape])
         chosen = [row for row in rows if row["shape"] == shape]
-        _bars(axis, chosen) if shape == "enterprise" else _lines(axis, chosen)
+        if shape in BARS:
+            _bars(axis, chosen, *BARS[shape])
+        else:
+            _lines(axis, chosen)
     save(figure, path)
 
 
 def _lines(axis: Any, rows: Sequence[Row]) -> None:
     for mode, colour in COLOURS.items():
-        points = sorted((row["frame_bytes"], row["mpps"]) for row in rows if row["mode"] == mode)
+        points = sorted({(row["frame_bytes"], row["mpps"]) for row in rows if row["mode"] == mode})
         if points:
             axis.plot(*zip(*points, strict=True), marker="o", color=colour, label=mode)
     axis.set(xlabel="frame (bytes)", ylabel="million packets/s", ylim=(0, None))
     axis.legend()
 
 
-def _bars(axis: Any, rows: Sequence[Row]) -> None:
-    modes = [row["mode"] for row in rows]
-    axis.bar(modes, [row["gbit_s"] for row in rows], color=[COLOURS[mode] for mode in modes])
-    axis.set(ylabel="Gbit/s")
+def _bars(axis: Any, rows: Sequence[Row], figure: str, label: str) -> None:
+    by_mode = {row["mode"]: row[figure] for row in rows}  # a mode that is compared with two others has two rows
+    axis.bar(list(by_mode), list(by_mode.values()), color=[COLOURS[mode] for mode in by_mode])
+    axis.set(ylabel=label)
 
 
 def latency(times: Mapping[str, Any], path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from statelessnf import _engine
+from statelessnf.bench.deployments import Document, Service, toml_text
 from statelessnf.errors import LabError, StartFailed
 from statelessnf.lab.instances import Instance, run_command
 from statelessnf.lab.namespaces import Namespace, stop
@@ -24,23 +25,6 @@ TRY_SECONDS = 0.02
 TRY_WINDOW = 256  # packets
 ESTABLISHED = 8  # packets of a flow: then it is past its handshake, and its cached record has settled
 ENGINE_MEMORY_MB = 512
-
-_DEPLOYMENT = """# Made by snf bench.
-name = "bench-{mode}"
-function = "firewall"
-inside = ["10.0.0.0/8"]
-
-[store]
-url = "{store}"
-cache = "{cache}"
-
-[instance]
-ports = {{ inside = "{inside}", outside = "{outside}" }}
-run_directory = "{folder}/run"
-
-[firewall]
-rules = [{{ action = "deny", source = "172.16.0.0/12" }}, {{ action = "allow", direction = "outbound" }}]
-"""
 
 
 class OwnNetwork(Namespace):
@@ -65,40 +49,40 @@ class Place(NamedTuple):
 
 
 class Load(NamedTuple):
-    """TCP flows made on the fly; `frame_bytes` with the FCS."""
+    """TCP flows made on the fly; `frame_bytes` with the FCS; `service`: see statelessnf.bench.deployments."""
 
-    packets_per_flow: int
+    packets: int
     open_flows: int
     frame_bytes: int
+    service: Service | None = None
 
 
-def command_for(mode: str, place: Place, folder: Path, store: str) -> Sequence[str]:
+def command_for(mode: str, place: Place, folder: Path, document: Document) -> Sequence[str]:
     """The process of one side: an instance of a deployment made for it in `folder`, or the plain forwarder."""
     if mode == PLAIN:
         return [sys.executable, "-m", "statelessnf.bench.plain", *place.its]
     path = folder / f"{mode}.toml"
-    url, cache = ("memory", "tracked") if mode == "baseline" else (store, mode)
-    inside, outside = place.its
-    path.write_text(
-        _DEPLOYMENT.format(mode=mode, store=url, cache=cache, inside=inside, outside=outside, folder=folder)
-    )
+    store = {"url": "memory"} if mode == "baseline" else {**document["store"], "cache": mode}
+    ports = dict(zip(("inside", "outside"), place.its, strict=True))
+    instance = {**document["instance"], "ports": ports, "run_directory": f"{folder}/run"}
+    path.write_text(toml_text({**document, "name": f"bench-{mode}", "store": store, "instance": instance}))
     return run_command(path)
 
 
 class PortSide:
     """One process in the middle and the traffic through it. `mode`: a mode of the engine, or `plain`."""
 
-    def __init__(self, number: int, mode: str, place: Place, load: Load, folder: Path, store: str) -> None:
+    def __init__(self, number: int, mode: str, place: Place, load: Load, folder: Path, document: Document) -> None:
         self.mode, self._load = mode, load
         log = folder / f"{mode}.log"
         try:
             _engine.start_eal(ENGINE_MEMORY_MB)
             with place.our_namespace.entered():
                 # Before the process: ours are the ends that memif calls servers.
-                self.trips = _engine.RoundTrips(*place.ours, *load, seed=number + 1)
+                self.trips = _engine.RoundTrips(*place.ours, **load._asdict(), seed=number + 1)
         except RuntimeError as error:
             raise StartFailed(str(error), "snf bench") from error
-        self.process = Instance(number, place.namespace, command_for(mode, place, folder, store), log)
+        self.process = Instance(number, place.namespace, command_for(mode, place, folder, document), log)
         self._ours: dict[str, int] = {}
         self._its: dict[str, Any] = {}
 
@@ -173,14 +157,15 @@ class PortSide:
 
 
 @contextmanager
-def port_sides(
-    places: dict[str, Place], load: Load, folder: Path, store: str = "embedded"
-) -> Iterator[dict[str, PortSide]]:
-    """A side for each mode in `places`, ready, and ended with the context. Raises StartFailed, LabError."""
+def port_sides(places: dict[str, Place], load: Load, folder: Path, document: Document) -> Iterator[dict[str, PortSide]]:
+    """A side for each mode in `places`, ready, and ended with the context. `document`: a deployment's tables.
+
+    Raises StartFailed, LabError.
+    """
     sides: dict[str, PortSide] = {}
     try:
         for number, (mode, place) in enumerate(places.items()):
-            sides[mode] = PortSide(number, mode, place, load, folder, store)
+            sides[mode] = PortSide(number, mode, place, load, folder, document)
         for side in sides.values():
             side.wait_ready()
         for side in sides.values():

@@ -6,13 +6,16 @@ is on this machine, at this moment: look-ups of keys (MGET) and commits (SET …
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Sequence
 
 BATCH = 100  # keys or commands a request, as the engine sends them and as in §5.3 of the paper
 IN_FLIGHT = 4
+PAIR_KEYS = 1 << 60  # numbers of keys from here on are those of pairs
 VALUE = b"v" * 64  # bytes, about a firewall record with its envelope
+PAIR_VALUE = b"v" * 79  # bytes, a NAT's record with its envelope and what names the other key
 
 
 def encode(*words: bytes) -> bytes:
@@ -53,13 +56,16 @@ class RawClient:
         while size > 0:
             size -= self.socket.recv_into(self.buffer, min(size, len(self.buffer)))
 
-    def rate(self, batches: Sequence[tuple[bytes, int]], seconds: float) -> float:
-        """Operations a second (BATCH in each of `batches`: request and size of its reply), sent round robin."""
+    def rate(self, batches: Sequence[tuple[bytes, int]], seconds: float, *, again: bool = True) -> float:
+        """Operations a second (BATCH in each of `batches`: request and size of its reply), sent round robin.
+
+        Not `again`: each batch once, and the end when all are done, be it early.
+        """
         done, start = 0, time.perf_counter()
         waiting: list[int] = []
-        index = 0
-        while time.perf_counter() - start < seconds:
-            while len(waiting) < IN_FLIGHT:
+        index, last = 0, math.inf if again else len(batches)
+        while time.perf_counter() - start < seconds and done < last:
+            while len(waiting) < IN_FLIGHT and index < last:
                 request, size = batches[index % len(batches)]
                 self.socket.sendall(request)
                 waiting.append(size)
@@ -94,6 +100,15 @@ def commits(keys: int) -> list[tuple[bytes, int]]:
     size = BATCH * (len(b"$%d\r\n" % len(VALUE)) + len(VALUE) + 2)
     commands = [encode(b"SET", key(i), VALUE, b"IFEQ", VALUE, b"GET", b"PXAT", expire) for i in range(keys)]
     return [(b"".join(commands[i : i + BATCH]), size) for i in range(0, keys, BATCH)]
+
+
+def pairs(first: int, count: int) -> list[tuple[bytes, int]]:
+    """Creations of `count` flows of two keys that nobody has: MSETEX 2 … NX PXAT. They live for a second."""
+    expire = b"%d" % (int(time.time() * 1000) + 1000)
+    keys = (PAIR_KEYS + 2 * number for number in range(first, first + count))
+    words = ((key(one), PAIR_VALUE, key(one + 1), PAIR_VALUE) for one in keys)
+    commands = [encode(b"MSETEX", b"2", *pair, b"NX", b"PXAT", expire) for pair in words]
+    return [(b"".join(commands[i : i + BATCH]), BATCH * len(b":1\r\n")) for i in range(0, count, BATCH)]
 
 
 def fill(client: RawClient, keys: int) -> None:

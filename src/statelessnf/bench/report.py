@@ -48,10 +48,15 @@ def document(name: str, rows: Sequence[Mapping[str, Any]], settings: Mapping[str
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Complete or not at all. Raises SnfError where it cannot be written."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """As above."""
     partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(content, indent=2) + "\n")
+        partial.write_text(text)
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from statelessnf import _engine
-from statelessnf.bench.raw_client import RawClient, commits, fill, lookups
+from statelessnf.bench.raw_client import BATCH, RawClient, commits, fill, lookups, pairs
 from statelessnf.config import Deployment
 from statelessnf.errors import StoreUnavailable
 from statelessnf.pipe_options import pipe_options
 from statelessnf.store_access import OpenStore
 
 STORE_KEYS = 20_000
+MOST_PAIRS = 500_000  # a second: no store creates so many
 CONNECT_SECONDS = 5.0
 WARM_UP = 0.5  # seconds
 MODES = ("baseline", "off", "tracked")
@@ -97,3 +98,17 @@ class StoreSide:
     def commits(self) -> float:
         """Million commits a second."""
         return self.client.rate(self._commits, self.seconds) / 1e6
+
+
+class PairSide:
+    """The store's rate of new flows of two keys, by the least of clients."""
+
+    def __init__(self, address: str, seconds: float) -> None:
+        self.client, self.seconds, self._first = RawClient(address), seconds, 0
+
+    def create(self) -> float:
+        """Million pairs of keys a second; other keys at each call."""
+        count = max(int(MOST_PAIRS * self.seconds) // BATCH, 1) * BATCH
+        batches = pairs(self._first, count)
+        self._first += count
+        return self.client.rate(batches, self.seconds, again=False) / 1e6

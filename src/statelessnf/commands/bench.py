@@ -15,30 +15,17 @@ from rich.progress import Progress
 
 from statelessnf import _engine
 from statelessnf.bench import report
-from statelessnf.bench.shapes import Shape, captured_flows, long_flows, short_flows
+from statelessnf.bench.deployments import OUTSIDE, bench_deployment, bench_document, service_for
+from statelessnf.bench.shapes import Shape, captured_flows, long_flows, new_flows, short_flows
 from statelessnf.bench.slices import FEWEST_TURNS
 from statelessnf.bench.store_rates import store_rates
-from statelessnf.bench.throughput import measure_shape
-from statelessnf.config import Deployment, parse
+from statelessnf.bench.throughput import measure_new_flows, measure_shape
+from statelessnf.config import Deployment
 from statelessnf.errors import ConfigError
+from statelessnf.store.client import StoreClient
+from statelessnf.store.library import ensure_library
 from statelessnf.store_access import OpenStore, open_store
 
-MEMORY_MB = 4096  # short flows leave many records behind until their time-out
-# Closed flows are forgotten soon: at benchmark rates the default of 120 s would be millions of records.
-DOCUMENT: dict[str, Any] = {
-    "name": "bench",
-    "function": "firewall",
-    "inside": ["10.0.0.0/8"],
-    "store": {"memory_mb": MEMORY_MB},
-    "instance": {"cache_flows": 300_000, "packets": 8192},
-    "firewall": {
-        "rules": [
-            {"action": "deny", "source": "172.16.0.0/12"},
-            {"action": "allow", "direction": "outbound"},
-        ],
-        "timeouts": {"tcp_time_wait_s": 5, "tcp_close_s": 5},
-    },
-}
 COLUMNS = {
     "shape": "shape", "frame_bytes": "frame B", "mode": "mode", "mpps": "Mpps", "gbit_s": "Gbit/s", "ratio": "ratio",
     "ratio_low": "low", "ratio_high": "high", "against": "of", "bar": "bar", "met": "met",
@@ -52,32 +39,38 @@ STORE_COLUMNS = {
 
 @dataclass(frozen=True)
 class BenchRequest:
-    """What the benchmarks share. `output`: folder for JSON and pictures."""
+    """What the benchmarks share. `output`: folder for JSON and pictures; `file`: a deployment, in place of the one that
+    comes with the benchmarks for `function`."""
 
     output: Path
     turns: int = FEWEST_TURNS
     slice_ms: int = 100
     json: bool = False
     store: str | None = None
+    function: str = "firewall"
+    file: Path | None = None
 
 
-def deployment_for(store: str | None) -> Deployment:
-    """The benchmarks' own deployment. Raises ConfigError."""
-    document = dict(DOCUMENT)
-    if store is not None:
-        document["store"] = {**DOCUMENT["store"], "url": store}
-    deployment = parse(document, Path("snf bench"))
-    if deployment.store.address.kind == "memory":
-        raise ConfigError("the benchmarks compare with a store", "--store", "name a running server, or leave it out")
-    return deployment
+def named(what: str, deployment: Deployment) -> str:
+    """The name of a benchmark's files: functions have their own."""
+    function = deployment.function_class.name
+    return what if function == "firewall" else f"{what}-{function}"
+
+
+def deployment_for(request: BenchRequest) -> Deployment:
+    """What is measured. Raises ConfigError."""
+    return bench_deployment(bench_document(request.function, request.file, request.store), request.file)
 
 
 @contextmanager
 def bench_store(request: BenchRequest) -> Iterator[tuple[Deployment, OpenStore]]:
     """A deployment with its store, embedded unless one was named."""
-    deployment = deployment_for(request.store)
+    deployment = deployment_for(request)
     with tempfile.TemporaryDirectory(prefix="snf-bench-") as folder, open_store(deployment, Path(folder)) as store:
         assert store is not None  # deployment_for has refused `memory`
+        if deployment.function_class.rewrites:
+            with StoreClient(store.url) as client:
+                ensure_library(client)
         yield deployment, store
 
 
@@ -118,18 +111,33 @@ def throughput(request: BenchRequest, shapes: list[str], frame_sizes: list[int],
         rows = []
         with ticking("throughput", len(chosen) * (request.turns + 1)) as tick:
             for shape in chosen:
-                measured = measure_shape(deployment, opened, shape, request.turns, request.slice_ms / 1000, tick)
+                measure = measure_new_flows if shape.name == "new" else measure_shape
+                measured = measure(deployment, opened, shape, request.turns, request.slice_ms / 1000, tick)
                 rows += [row.json() for row in measured]
-    settings = {"turns": request.turns, "slice_ms": request.slice_ms, "port": "memory", "function": "firewall"}
-    pictures.throughput(rows, request.output / "throughput.png")
-    finish(request, "throughput", report.document("throughput", rows, settings), COLUMNS)
+    function, name = deployment.function_class.name, named("throughput", deployment)
+    settings = {"turns": request.turns, "slice_ms": request.slice_ms, "port": "memory", "function": function}
+    pictures.throughput(rows, request.output / f"{name}.png")
+    finish(request, name, report.document("throughput", rows, settings), COLUMNS)
 
 
 def _shapes(deployment: Deployment, names: list[str], sizes: list[int], trace: Path | None) -> list[Shape]:
+    """Raises ConfigError where nothing is left to measure, or a capture does not fit; CaptureError."""
     made: list[Shape] = []
+    service = service_for(deployment)
     for name, make in (("long", long_flows), ("short", short_flows)):
         if name in names:
-            made += [make(size) for size in sizes]
+            made += [make(size, service) for size in sizes]
     if "enterprise" in names and trace is not None:
-        made.append(captured_flows(trace, deployment))
+        if service is not None and service[0] == OUTSIDE:
+            raise ConfigError("a capture has no flows to a virtual address", "--trace", "leave it out")
+        made.append(captured_flows(trace, deployment, service))
+    if "new" in names and creates_pairs(deployment):
+        made.append(new_flows(service))
+    if not made:
+        raise ConfigError("nothing to measure", "--shape", "enterprise needs --trace, and new is for nat")
     return made
+
+
+def creates_pairs(deployment: Deployment) -> bool:
+    """Whether a new flow is two keys that one MSETEX creates."""
+    return deployment.function_class.rewrites and not deployment.function_class.timed

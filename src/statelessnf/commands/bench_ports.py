@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from statelessnf.bench import report
+from statelessnf.bench.deployments import Document, bench_deployment, bench_document, service_for
 from statelessnf.bench.latency import FLOWS, RATE, SIDES, measure_latency
-from statelessnf.bench.memif import PAPER_MPPS, WINDOW, measure_memif
+from statelessnf.bench.memif import LONG, PAPER_MPPS, WINDOW, measure_memif
+from statelessnf.bench.port_sides import Load
 from statelessnf.bench.throughput import BAR_FRAME
 from statelessnf.builder import build
-from statelessnf.commands.bench import BenchRequest, deployment_for, finish, ticking
+from statelessnf.commands.bench import BenchRequest, finish, named, ticking
+from statelessnf.config import Deployment
 
 MEMIF_COLUMNS = {
     "frame_bytes": "frame B", "mode": "mode", "mpps": "Mpps", "gbit_s": "Gbit/s", "ratio": "of plain",
@@ -24,33 +27,40 @@ def memif(request: BenchRequest, frame_sizes: list[int]) -> None:
     """Long flows through instances on shared-memory ports. Raises SnfError."""
     from statelessnf.bench import pictures
 
-    store = _prepared_store(request)
-    rows = []
+    document, deployment = _prepared(request)
+    service, rows = service_for(deployment), []
     with ticking("throughput", len(frame_sizes) * (request.turns + 1)) as tick:
         for size in frame_sizes:
-            rows += [row.json() for row in measure_memif(size, request.turns, request.slice_ms / 1000, store, tick)]
+            measured = measure_memif(Load(*LONG, size, service), request.turns, request.slice_ms / 1000, document, tick)
+            rows += [row.json() for row in measured]
+    function, name = deployment.function_class.name, named("throughput-memif", deployment)
     for row in rows:
-        row["paper_mpps"] = PAPER_MPPS if (row["mode"], row["frame_bytes"]) == ("tracked", BAR_FRAME) else None
-    settings = {"turns": request.turns, "slice_ms": request.slice_ms, "port": "memif", "function": "firewall"}
-    pictures.throughput(rows, request.output / "throughput-memif.png")
-    content = report.document("throughput", rows, {**settings, "window": WINDOW})
-    finish(request, "throughput-memif", content, MEMIF_COLUMNS)
+        of_paper = (function, row["mode"], row["frame_bytes"]) == ("firewall", "tracked", BAR_FRAME)
+        row["paper_mpps"] = PAPER_MPPS if of_paper else None
+    settings = {"turns": request.turns, "slice_ms": request.slice_ms, "port": "memif", "function": function}
+    pictures.throughput(rows, request.output / f"{name}.png")
+    finish(request, name, report.document("throughput", rows, {**settings, "window": WINDOW}), MEMIF_COLUMNS)
 
 
 def latency(request: BenchRequest) -> None:
     """Round trips over AF_XDP (Figure 7). Raises SnfError."""
     from statelessnf.bench import pictures
 
-    store = _prepared_store(request)
+    document, deployment = _prepared(request)
+    function, name = deployment.function_class.name, named("latency", deployment)
     with ticking("latency", request.turns + 1) as tick:
-        rows, times = measure_latency(request.turns, request.slice_ms / 1000, store, tick)
-    settings = {"turns": request.turns, "slice_ms": request.slice_ms, "port": "net_af_xdp", "function": "firewall"}
+        service = service_for(deployment)
+        rows, times = measure_latency(request.turns, request.slice_ms / 1000, document, service, tick)
+    settings = {"turns": request.turns, "slice_ms": request.slice_ms, "port": "net_af_xdp", "function": function}
     settings |= {"packets_per_second": RATE, "flows": FLOWS, "sides": list(SIDES)}
-    pictures.latency(times, request.output / "latency.png")
-    finish(request, "latency", report.document("latency", [row.json() for row in rows], settings), LATENCY_COLUMNS)
+    pictures.latency(times, request.output / f"{name}.png")
+    finish(request, name, report.document("latency", [row.json() for row in rows], settings), LATENCY_COLUMNS)
 
 
-def _prepared_store(request: BenchRequest) -> str:
-    """The store's address; the function is compiled, so that no instance has to while others are measured."""
-    build(deployment_for(request.store).function_class)
-    return request.store or "embedded"
+def _prepared(request: BenchRequest) -> tuple[Document, Deployment]:
+    """The deployment, as tables and checked; its function is compiled, so that no instance has to while others are
+    measured."""
+    document = bench_document(request.function, request.file, request.store)
+    deployment = bench_deployment(document, request.file)
+    build(deployment.function_class)
+    return document, deployment

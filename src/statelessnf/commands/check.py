@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from statelessnf.config import Deployment, load
 from statelessnf.neighbour_options import explain_neighbours, neighbour_warnings
-from statelessnf.pipe_options import engine_lacks, tables_of
+from statelessnf.pipe_options import tables_of
 
 STORES = {
     "memory": "in the instance's own memory (the baseline): they die with it",
@@ -77,8 +77,6 @@ def warnings(deployment: Deployment) -> list[str]:
     words = _words(deployment)
     found = [] if words is None else list(words.warnings(deployment.settings))
     found += neighbour_warnings(deployment)
-    if lacks := engine_lacks(deployment.function_class):
-        found.append(f"{lacks}: snf run and snf replay refuse it")
     if deployment.store.cache == "tracked" and deployment.store.stale_ms == 0:
         found.append("store.stale_ms = 0: a cached record is never used; write cache = 'off' instead")
     return found

@@ -15,7 +15,6 @@ from statelessnf.find import find_function
 from statelessnf.function import Function
 from statelessnf.function_options import Option, options_of
 from statelessnf.functions import function_names
-from statelessnf.pipe_options import engine_lacks
 
 
 def functions(name: str | None, *, as_json: bool) -> None:
@@ -27,7 +26,7 @@ def functions(name: str | None, *, as_json: bool) -> None:
 
 
 def document(function: type[Function]) -> dict[str, Any]:
-    """What is known of a function, for JSON. `lacks`: what the engine cannot do for it; empty: it can be run."""
+    """What is known of a function, for JSON."""
     return {
         "name": function.name,
         "about": about(function),
@@ -35,7 +34,6 @@ def document(function: type[Function]) -> dict[str, Any]:
         "record": list(function.record.names or ()),
         "drop_reasons": list(function.drop_reasons),
         "events": list(function.events),
-        "lacks": engine_lacks(function),
         "options": [option._asdict() for option in options_of(function.Config)],
     }
 
@@ -52,8 +50,7 @@ def _list(found: list[type[Function]], as_json: bool) -> None:
     table = Table("function", "record", "what it is", box=None, pad_edge=False)
     for function in found:
         first = about(function).partition("\n")[0]
-        runs = f"\n[yellow]{escape(lacks)}[/yellow]" if (lacks := engine_lacks(function)) else ""
-        table.add_row(f"[bold]{function.name}[/bold]", f"{function.record.itemsize} B", escape(first) + runs)
+        table.add_row(f"[bold]{function.name}[/bold]", f"{function.record.itemsize} B", escape(first))
     console = Console(highlight=False)
     console.print(table)
     console.print("\nsnf functions NAME explains one: its options, drops and events.")
@@ -65,8 +62,6 @@ def _explain(function: type[Function], as_json: bool) -> None:
         return
     console = Console(highlight=False)
     console.print(f"[bold]{function.name}[/bold]: {escape(about(function))}\n")
-    if lacks := engine_lacks(function):
-        console.print(f"[yellow]{escape(lacks)}.[/yellow]\n")
     console.print(f"Record of {function.record.itemsize} bytes: {', '.join(function.record.names or ())}.")
     console.print(f"Drops under: {', '.join(function.drop_reasons) or 'no names of its own'}.")
     console.print(f"Events: {', '.join(function.events) or 'none'}.\n")

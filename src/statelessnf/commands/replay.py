@@ -19,7 +19,7 @@ from statelessnf.commands.replay_view import Summary, show, with_progress
 from statelessnf.config import Deployment, parse, read_document
 from statelessnf.errors import CaptureError, StoreUnavailable
 from statelessnf.figures import added
-from statelessnf.pipe_options import check_engine, pipe_options
+from statelessnf.pipe_options import pipe_options
 from statelessnf.replay import WINDOW, Replay
 from statelessnf.routing import Router
 from statelessnf.split import Split
@@ -59,7 +59,6 @@ def replay(request: ReplayRequest) -> None:
     """Runs the command and prints its summary. Raises SnfError; then no output file is left."""
     deployment = _deployment(request)
     _distinct(request)
-    check_engine(deployment)
     program = build(deployment.function_class)
     with ExitStack() as stack:
         reader = stack.enter_context(CaptureReader(request.capture))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 SHARDS = 256
 LONGEST_NAME = 16  # bytes
+FLOWS = b"flows"  # the service under which the engine keeps timers and counters of flows
 
 
 def slot(tag: bytes) -> int:

@@ -1,13 +1,16 @@
 """A small Valkey inside the process, for tests: several engines over one store, delays and losses chosen by the test.
 
-It speaks RESP on any number of links and knows what the engine uses: GET, MGET, SET with NX or IFEQ, GET, PXAT; DEL,
-PING, TIME, HELLO, AUTH, CLIENT SETNAME, TRACKING ON OPTIN NOLOOP, CACHING YES; SELECT and FLUSHALL. Nothing happens
-by itself: `step` executes one command, `advance` moves the clock. Replies and pushes are byte for byte those of Valkey
-9.1.2 (tests/test_simulated_store.py runs the same scripts on both), which for tracking means:
+It speaks RESP on any number of links and knows what the engine uses: GET, MGET, SET with NX or IFEQ, GET, PXAT; MSETEX
+with NX, PXAT; DEL, PING, TIME, HELLO, AUTH, CLIENT SETNAME, TRACKING ON OPTIN NOLOOP, CACHING YES; SELECT, FLUSHALL;
+FCALL of the functions that write flows (simulated_functions.py). Nothing happens by itself: `step` executes one
+command, `advance` moves the clock. Replies and pushes are byte for byte those of Valkey 9.1.2
+(tests/test_simulated_store.py runs the same scripts on both), which for tracking means:
 
-- a read behind CACHING YES tracks its keys, absent ones, too; a write does not, nor does the command after the next;
+- a read behind CACHING YES tracks its keys, absent ones, too, and so do the reads of a function that is called there; a
+  write does not, nor does the command after the next;
 - a change pushes the key once to each other client that tracks it and ends all tracking of it, the writer's own, too;
-- a write that does not take place changes nothing; neither does deleting a key that is not there;
+- a write that does not take place changes nothing; neither does deleting a key that is not there, or a SET of one that
+  would be gone at once (an MSETEX of it does);
 - expiry is a change by nobody: everybody who tracks the key is told.
 """
 
@@ -15,7 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from statelessnf.store.simulated_functions import MAKES, PUTS, SimulatedFunctions
 from statelessnf.store.simulated_link import Command, Link, Reply, Status, StoreFault, encode_invalidation, encode_reply
+from statelessnf.store.simulated_options import msetex_options, set_options
 
 OVERHEAD = 70  # bytes of a record beside key and value (measured on Valkey)
 OK = Status("OK")
@@ -42,6 +47,7 @@ class SimulatedServer:
         self.memory_limit = memory_limit
         self.values: dict[bytes, bytes] = {}
         self.deadlines: dict[bytes, int] = {}  # ms, of keys that have one
+        self.functions = SimulatedFunctions(self)
         self.trackers: dict[bytes, dict[int, Link]] = {}  # links by key, in the order of their reads
         self.links: list[Link] = []
         self._connections = 0
@@ -50,6 +56,8 @@ class SimulatedServer:
             b"GET": (self._get, 2),
             b"MGET": (self._mget, -2),
             b"SET": (self._set, -3),
+            b"MSETEX": (self._msetex, -4),
+            b"FCALL": (self._fcall, -3),
             b"DEL": (self._del, -2),
             b"PING": (lambda _link, _words: Status("PONG"), 1),
             b"TIME": (self._time, 1),
@@ -98,6 +106,36 @@ class SimulatedServer:
         """Bytes that the records take."""
         return sum(len(key) + len(value) + OVERHEAD for key, value in self.values.items())
 
+    def read(self, link: Link, key: bytes) -> bytes | None:
+        """The record; its key is tracked behind CACHING YES."""
+        if link.caching:
+            self.trackers.setdefault(key, {})[link.number] = link
+        return self.values.get(key)
+
+    def write(self, link: Link, key: bytes, value: bytes, expire_at: int | None) -> None:
+        """Set the record, and tell of it; it is gone at once if `expire_at` (ms) has come."""
+        self.values[key] = value
+        self.deadlines.pop(key, None)
+        if expire_at is not None:
+            self.deadlines[key] = expire_at
+        self.changed(key, link)
+        if self._past(expire_at):
+            self._remove(key)
+
+    def delete(self, link: Link, key: bytes) -> bool:
+        """Whether it was there."""
+        if key not in self.values:
+            return False
+        self._remove(key)
+        self.changed(key, link)
+        return True
+
+    def changed(self, key: bytes, writer: Link) -> None:
+        """Tell the others that track the key; nobody tracks it any more."""
+        for target in self.trackers.pop(key, {}).values():
+            if target is not writer:
+                self._pushes.append((target, key))
+
     def _execute(self, link: Link, name: bytes, words: Command) -> Reply:
         if name not in self._commands:
             shown = "".join(f"'{word.decode()}' " for word in words[1:])
@@ -113,61 +151,60 @@ class SimulatedServer:
         if link.tracking and link.protocol == 3:
             link.deliver(encode_invalidation(key))
 
-    def _changed(self, key: bytes, writer: Link) -> None:
-        for target in self.trackers.pop(key, {}).values():
-            if target is not writer:
-                self._pushes.append((target, key))
-
     def _remove(self, key: bytes) -> None:
         del self.values[key]
         self.deadlines.pop(key, None)
 
-    def _read(self, link: Link, key: bytes) -> bytes | None:
-        if link.caching:
-            self.trackers.setdefault(key, {})[link.number] = link
-        return self.values.get(key)
-
     def _get(self, link: Link, words: Command) -> Reply:
-        return self._read(link, words[1])
+        return self.read(link, words[1])
 
     def _mget(self, link: Link, words: Command) -> Reply:
-        return [self._read(link, key) for key in words[1:]]
+        return [self.read(link, key) for key in words[1:]]
 
     def _set(self, link: Link, words: Command) -> Reply:
-        if self.memory_limit is not None and self.used_memory() > self.memory_limit:
-            raise StoreFault(OUT_OF_MEMORY)
+        self._refuse_if_full()
         key, value = words[1:3]
-        absent, old, get, deadline = _set_options(words[3:])
+        absent, old, get, deadline = set_options(words[3:])
         before = self.values.get(key)
         if (absent and before is not None) or (old is not None and before != old):
             return before if get else None
-        if deadline is not None and deadline <= self.now_us // 1000:
-            self._delete(link, key)
+        if self._past(deadline):
+            self.delete(link, key)
         else:
-            self._store(link, key, value, deadline)
+            self.write(link, key, value, deadline)
         return before if get else OK
 
-    def _store(self, link: Link, key: bytes, value: bytes, deadline: int | None) -> None:
-        self.values[key] = value
-        self.deadlines.pop(key, None)
-        if deadline is not None:
-            self.deadlines[key] = deadline
-        self._changed(key, link)
+    def _msetex(self, link: Link, words: Command) -> Reply:
+        self._refuse_if_full()
+        pairs, absent, deadline = msetex_options(words[1:])
+        if absent and any(key in self.values for key, _ in pairs):
+            return 0
+        for key, value in pairs:
+            self.write(link, key, value, deadline)
+        return 1
 
-    def _delete(self, link: Link, key: bytes) -> bool:
-        if key not in self.values:
-            return False
-        self._remove(key)
-        self._changed(key, link)
-        return True
+    def _fcall(self, link: Link, words: Command) -> Reply:
+        if words[1] not in MAKES + PUTS:
+            raise StoreFault("ERR Function not found")
+        if words[1] in MAKES:
+            self._refuse_if_full()
+        return self.functions.call(link, words[1], words[2], words[3:])
+
+    def _past(self, deadline: int | None) -> bool:
+        return deadline is not None and deadline <= self.now_us // 1000
+
+    def _refuse_if_full(self) -> None:
+        if self.memory_limit is not None and self.used_memory() > self.memory_limit:
+            raise StoreFault(OUT_OF_MEMORY)
 
     def _del(self, link: Link, words: Command) -> Reply:
-        return sum(self._delete(link, key) for key in words[1:])
+        return sum(self.delete(link, key) for key in words[1:])
 
     def _flush(self, _link: Link, _words: Command) -> Reply:
         self.values.clear()
         self.deadlines.clear()
         self.trackers.clear()
+        self.functions.clear()
         self._pushes += [(target, None) for target in self.links]
         return OK
 
@@ -208,30 +245,3 @@ class SimulatedServer:
             case _:
                 raise StoreFault("ERR syntax error")
         return OK
-
-
-def _set_options(words: Command) -> tuple[bool, bytes | None, bool, int | None]:
-    """(NX, value of IFEQ, GET, value of PXAT) of a SET."""
-    absent, old, get, deadline = False, None, False, None
-    rest = iter(words)
-    for word in rest:
-        match word.upper():
-            case b"NX" if old is None:
-                absent = True
-            case b"IFEQ" if not absent:
-                old = next(rest, None)
-            case b"GET":
-                get = True
-            case b"PXAT":
-                deadline = _deadline(next(rest, b""))
-            case _:
-                raise StoreFault("ERR syntax error")
-    return absent, old, get, deadline
-
-
-def _deadline(word: bytes) -> int:
-    if not word.removeprefix(b"-").isdigit():
-        raise StoreFault("ERR value is not an integer or out of range")
-    if int(word) <= 0:
-        raise StoreFault("ERR invalid expire time in 'set' command")
-    return int(word)

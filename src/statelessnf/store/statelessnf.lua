@@ -22,10 +22,21 @@
 --   FCALL snf_expire  4|5 timers entries counters key [partner]  token old
 --          [1] ended, [0] not this token's or pair's, [2, value] deadline moved on: armed again, [3, value] not `old`
 --   FCALL snf_pair_set 2 key partner  old new expire-at                     [1 or 0, value, value of partner]
+--   FCALL snf_pair_put|snf_pair_make 2|3 key partner [former partner]  kind old new expire-at now
+--   FCALL snf_flow_put|snf_flow_make 4|5|6 timers entries counters key [partner [former partner]]
+--                                                                      kind old new expire-at now token counter
+--          [1] written, [0, value] the key does not hold `old`, [2] the partner is somebody else's, [3] pair is broken
+--          same: key and partner hold `old`, else 0 or 3; both become `new`.
+--          anew: the key holds `old` (empty: nothing), else 0; the partner holds nothing, `old` or a record whose
+--            deadline is before `now`, else 2; both become `new`. A former partner that still holds `old` is deleted.
+--          With timers the same call makes the flow's timer and entry and counts it; where there is an entry, its token
+--            stays, counter and partner become the new ones, and the timer fires at the new deadline if not before. The
+--            key is the one that the flow was created with, whichever of the two a packet came with.
+--          put changes and goes on in a full store, make creates and does not.
 --   FCALL_RO snf_version 0                                                  VERSION
 -- A newer version keeps the meaning of every function that an older one had; a changed meaning gets a new name.
 
-local VERSION = 1
+local VERSION = 2
 local SCHEMA = 1
 local LATEST = 2 ^ 53 -- ms; Lua's numbers and the scores of sorted sets are exact up to here
 local MOST = 1000 -- timers for one claim; bounded by Lua's stack
@@ -121,10 +132,10 @@ local function timer_claim(keys, args)
   return claimed
 end
 
--- Sets the record, and its partner if it has one; `condition` is NX or XX. 1 or 0.
-local function set(key, partner, value, condition, expire_at)
-  if partner then return server.call('MSETEX', 2, key, value, partner, value, condition, 'PXAT', expire_at) end
-  return server.call('MSETEX', 1, key, value, condition, 'PXAT', expire_at)
+-- Sets the record, and its partner if it has one; the condition is NX, XX or none. 1 or 0.
+local function set(key, partner, value, expire_at, ...)
+  if partner then return server.call('MSETEX', 2, key, value, partner, value, 'PXAT', expire_at, ...) end
+  return server.call('MSETEX', 1, key, value, 'PXAT', expire_at, ...)
 end
 
 -- What an earlier flow, whose record has vanished, left under the same id.
@@ -138,7 +149,7 @@ local function create(keys, args)
   local due, key, partner = deadline(value), keys[4], keys[5]
   if not due or not expire_at or expire_at < due then return refuse('no record, or it vanishes before its deadline') end
   if #token ~= 8 or #counter > 255 then return refuse('no token, or a counter of more than 255 bytes') end
-  if set(key, partner, value, 'NX', expire_at) == 0 then
+  if set(key, partner, value, expire_at, 'NX') == 0 then
     return { 0, server.call('GET', key), partner and server.call('GET', partner) }
   end
   local entry = token .. string.char(#counter) .. counter .. (partner or '')
@@ -183,8 +194,74 @@ local function pair_set(keys, args)
   if old == '' or new == '' or not expire_at then return refuse('no old value, no new value or no time of expiry') end
   local one, other = unpack(server.call('MGET', keys[1], keys[2]))
   if one ~= old or other ~= old then return { 0, one, other } end
-  set(keys[1], keys[2], new, 'XX', expire_at)
+  set(keys[1], keys[2], new, expire_at, 'XX')
   return { 1, unpack(server.call('MGET', keys[1], keys[2])) }
+end
+
+-- What both puts are asked for; nil if something of it is wrong. `old` is false where the key must be absent.
+local function wanted(key, partner, former, args)
+  local kind, old, new = args[1], args[2] or '', args[3] or ''
+  local expire_at, time = whole(args[4], 1, LATEST), whole(args[5], 0, LATEST)
+  local same = kind == 'same'
+  if not key or key == partner or key == former or new == '' or not expire_at or not time then return nil end
+  if not same and kind ~= 'anew' or same and (old == '' or former) then return nil end
+  old = old ~= '' and old
+  return { key = key, partner = partner, former = former, same = same, old = old, new = new, at = expire_at, now = time }
+end
+
+-- Why a put must not write, as its reply; nil if it may. GET refuses a key of another type, MGET would call it absent.
+local function obstacle(put)
+  local value = server.call('GET', put.key)
+  if value ~= put.old then return { 0, value } end
+  if not put.partner then return nil end
+  local other = server.call('GET', put.partner)
+  if other == put.old then return nil end
+  if put.same then return { 3 } end
+  local due = other and deadline(other)
+  return other and (not due or due >= put.now) and { 2 } or nil -- of another schema, it is not ours to overwrite
+end
+
+local function write(put)
+  local former = put.former and put.former ~= put.partner and put.old
+  local left = former and server.call('GET', put.former) == former
+  set(put.key, put.partner, put.new, put.at)
+  if left then server.call('DEL', put.former) end
+  return { 1 }
+end
+
+local function pair_put(keys, args)
+  local put = wanted(keys[1], keys[2], keys[3], args)
+  if not put or not put.partner then return refuse('no pair, or no such change of one') end
+  return obstacle(put) or write(put)
+end
+
+-- Entry, timer and counter of a flow that is being written; `entry` is what it had until now.
+local function attend(keys, entry, due, token, counter)
+  local before = entry and counter_of(tail(entry)) or ''
+  local after = (entry and entry:sub(1, 8) or token) .. string.char(#counter) .. counter .. (keys[5] or '')
+  if entry then
+    server.call('ZADD', keys[1], 'LT', due, keys[4])
+  else
+    server.call('ZADD', keys[1], due, keys[4])
+  end
+  if after ~= entry then server.call('HSET', keys[2], keys[4], after) end
+  if before ~= counter then
+    adjust(keys[3], before, -1)
+    adjust(keys[3], counter, 1)
+  end
+end
+
+local function flow_put(keys, args)
+  local put, token, counter = wanted(keys[4], keys[5], keys[6], args), args[6] or '', args[7] or ''
+  local due = put and deadline(put.new)
+  if not due or put.at < due then return refuse('no such change, no record, or it vanishes before its deadline') end
+  if #token ~= 8 or #counter > 255 then return refuse('no token, or a counter of more than 255 bytes') end
+  local hindered = obstacle(put)
+  if hindered then return hindered end
+  local entry = entry_of(keys, put.key)
+  local reply = write(put)
+  attend(keys, entry, due, token, counter)
+  return reply
 end
 
 local function version()
@@ -203,4 +280,8 @@ register('timer_claim', timer_claim, 'allow-oom')
 register('create', create)
 register('expire', expire, 'allow-oom')
 register('pair_set', pair_set, 'allow-oom')
+register('pair_make', pair_put)
+register('pair_put', pair_put, 'allow-oom')
+register('flow_make', flow_put)
+register('flow_put', flow_put, 'allow-oom')
 register('version', version, 'no-writes')
