@@ -69,7 +69,7 @@ bool Gateway::lead(std::uint32_t index) {
   std::uint8_t* macs = packet.frame.data;
   if (packet.hop == Hop::as_received) {
     if (load_mac(macs) != mac_) return true;
-    packet.hop = Hop::destination;
+    packet.hop = is_one_interface(packet.mac) ? Hop::known : Hop::destination;
   }
   // Whoever opened the flow wrote the MAC in its record: it may be nobody's, or ours.
   if (packet.hop == Hop::known && is_one_interface(packet.mac) && packet.mac != mac_) {

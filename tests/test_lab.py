@@ -12,7 +12,9 @@ from statelessnf.errors import LabError
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, connect
 from statelessnf.lab.namespaces import Namespace
+from statelessnf.lab.routed import RoutedTopology
 from statelessnf.lab.spread import Nftables, ruleset
+from statelessnf.lab.switch import Switch
 from statelessnf.lab.topology import Topology
 
 pytestmark = pytest.mark.root
@@ -52,7 +54,7 @@ def tcp_frame(source_port: int, destination_port: int) -> bytes:
     return ethernet + ip + struct.pack("!HHIIBBHHH", source_port, destination_port, 0, 0, 0x50, 2, 0, 0, 0)
 
 
-def received_by_instances(topology: Topology, side: str, sender: Namespace, frames: list[bytes]) -> list[list[bytes]]:
+def received_by_instances(topology: Switch, side: str, sender: Namespace, frames: list[bytes]) -> list[list[bytes]]:
     """What each instance gets at that side when the sender sends these frames."""
     with closing(raw_socket(sender, "eth0")) as source:
         sinks = [raw_socket(namespace, side) for namespace in topology.instances]
@@ -162,3 +164,34 @@ def test_refused_rules_are_explained(topology: Topology) -> None:
         pytest.raises(LabError, match=r"nftables refused the rules: \w"),
     ):
         nftables.apply(chain)
+
+
+SENDER = b"\x02" + bytes(5)
+
+
+def ours(frames: list[bytes]) -> list[bytes]:
+    """Without what the hosts' IPv6 says of its own accord."""
+    return [frame for frame in frames if frame[6:12] == SENDER]
+
+
+def neighbour_frame(to: bytes, kind: int) -> bytes:
+    """What ARP sends (kind 0), or an ICMPv6 message of that type."""
+    if kind == 0:
+        return to + SENDER + b"\x08\x06" + bytes(46)
+    header = struct.pack("!IHBB", 6 << 28, 24, socket.IPPROTO_ICMPV6, 255) + bytes(32)
+    return to + SENDER + b"\x86\xdd" + header + bytes([kind]) + bytes(23)
+
+
+def test_what_neighbours_tell_the_deployment_reaches_all_instances(lab: Lab) -> None:
+    mac, other, everybody = bytes.fromhex("020102030405"), bytes.fromhex("020000000001"), b"\xff" * 6
+    told = [neighbour_frame(mac, kind) for kind in (0, 135, 136)]
+    others = [neighbour_frame(*frame) for frame in ((mac, 128), (everybody, 0), (other, 136))]
+    with RoutedTopology(lab, 2, mac) as routed:
+        routed.steer("packet", [0, 1])
+        for side, sender in (("inside", routed.lan), ("outside", routed.wan)):
+            first, second = (ours(taken) for taken in received_by_instances(routed, side, sender, told + others))
+            assert first[:3] == second[:3] == told
+            assert sorted(first[3:] + second[3:]) == sorted(others)
+        routed.steer("packet", [1])
+        first, second = (ours(taken) for taken in received_by_instances(routed, "inside", routed.lan, told))
+        assert (first, second) == ([], told)

@@ -1,4 +1,4 @@
-"""The option `neighbours` through the Python face of the engine: taken, checked key by key, counted in the statistics."""
+"""The option `neighbours` through the Python face of the engine: taken, checked key by key, counted in statistics."""
 
 from __future__ import annotations
 

@@ -29,8 +29,17 @@ class PortKind(StrEnum):
     memif = "memif"
 
 
+class Flooded(StrEnum):
+    """Functions that floods are let loose against."""
+
+    firewall = "firewall"
+    nat = "nat"
+    load_balancer = "load_balancer"
+
+
 EVERY_SHAPE = list(ShapeName)
 FUNCTIONS = ["firewall", "nat", "load_balancer"]
+EVERY_FLOODED = list(Flooded)
 FRAME_SIZES = [64, 128, 256, 512, 1024, 1500]  # bytes, with the FCS
 
 Output = Annotated[Path, typer.Option(metavar="DIR", help="Where JSON and pictures go.")]
@@ -175,3 +184,23 @@ def footprint(
     from statelessnf.commands.bench_footprint import footprint as command
 
     command(BenchRequest(output, runs, json=json))
+
+
+@bench.command()
+def floods(
+    function: Annotated[list[Flooded], typer.Option(help="May be given more than once.")] = EVERY_FLOODED,
+    output: Output = Path("out/bench"),
+    turns: Turns = 20,
+    slice_ms: SliceMs = 1000,
+    json: Json = False,
+) -> None:
+    """What established flows keep of their goodput under SYN flood, UDP flood and port scan; needs root.
+
+    Makes its own network namespaces and removes them in the end, also after Ctrl-C.
+
+    Example: snf bench floods --function nat
+    """
+    from statelessnf.commands.bench import BenchRequest
+    from statelessnf.commands.bench_floods import floods as command
+
+    command(BenchRequest(output, turns, slice_ms, json), [name.value for name in function])

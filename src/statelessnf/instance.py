@@ -2,44 +2,58 @@
 
 The store says which rules are in force. An instance that starts offers those of its file; where others are published
 already, it takes those. A thread looks once a second: new rules are swapped in between two bursts, and new flows are
-refused while the store is nearly full (protocol.md, rule 11).
+refused while the store is nearly full (protocol.md, rule 11). What the function wants done besides (duties/) is done
+by threads of their own.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
+
+from pydantic import BaseModel
 
 from statelessnf import _engine
 from statelessnf.admission import Admission
 from statelessnf.builder import build
 from statelessnf.config import Deployment, function_settings
+from statelessnf.duties import Work, duties_of
+from statelessnf.duties.duty import Say, running
 from statelessnf.engine_start import EngineStart
-from statelessnf.errors import ConfigError, SnfError, StartFailed, StoreError
+from statelessnf.errors import ConfigError, StartFailed, StoreError
+from statelessnf.events import event_document
 from statelessnf.neighbour_options import neighbour_options
 from statelessnf.pipe_options import pipe_options, tables_of
 from statelessnf.ports import check_ports
 from statelessnf.publishing import Publications, Published
+from statelessnf.store.url import StoreUrl
 from statelessnf.store_access import OpenStore, open_store
 
 PERIOD = 1.0  # seconds between two looks at the store
 CAPTURED = 4096  # dropped frames kept until they are taken
 
-Say = Callable[[str], None]  # one line for the operator
-
 
 class Instance:
-    """A running instance; made by `running_instance`. `number` tells the instances of a deployment apart."""
+    """A running instance; made by `running_instance`. `number` tells the instances of a deployment apart.
+
+    It is the `Host` of its duties (duties/duty.py).
+    """
 
     def __init__(self, deployment: Deployment, engine: _engine.Instance, say: Say) -> None:
-        self.deployment, self.engine = deployment, engine
+        self.deployment, self.engine, self.say = deployment, engine, say
         self.number = os.urandom(4).hex()
         self.version = 0  # of the rules in force; 0: those of the file, nothing is published
-        self._say = say
+        self.settings = deployment.settings  # the rules in force
+        self.figures: dict[str, object] = {}  # beside the engine's
+        self.work = Work([])
+        self._found: dict[str, Any] = {}
+        self._told: deque[dict[str, Any]] = deque()
+        self._swapping = Lock()
         self._admission = Admission()
 
     def use(self, published: Published) -> None:
@@ -49,14 +63,53 @@ class Instance:
             what = f"the deployment's store has rules of function {published.function!r}"
             raise ConfigError(what, self.deployment.name, "use another name for this deployment")
         where = Path(f"rules version {published.version}")
-        settings = function_settings(function, published.section, where, self.deployment.inside)
-        self.engine.swap_tables(*tables_of(function, settings))
+        self._swap(function_settings(function, published.section, where, self.deployment.inside), {})
         self.version = published.version
 
     def use_file(self, deployment: Deployment) -> None:
         """Swaps in the rules of a file that was read again (the baseline has nowhere to publish them)."""
-        self.engine.swap_tables(*tables_of(deployment.function_class, deployment.settings))
-        self._say("rules of the file are in force")
+        self._swap(deployment.settings, {})
+        self.say("rules of the file are in force")
+
+    def inform(self, **found: Any) -> None:
+        """See `Host`."""
+        self._swap(None, found)
+
+    def _swap(self, settings: BaseModel | None, found: dict[str, Any]) -> None:
+        """New settings (None: those in force) and what was found besides; nothing changes if that fails."""
+        with self._swapping:
+            wanted: Any = self.settings if settings is None else settings
+            found = {**self._found, **found}
+            informed = wanted.informed(**found) if found else wanted
+            self.engine.swap_tables(*tables_of(self.deployment.function_class, informed))
+            self.settings, self._found = wanted, found
+
+    def stats(self) -> dict[str, Any]:
+        """See `Host`."""
+        return self.engine.stats()
+
+    def show(self, name: str, value: object) -> None:
+        """See `Host`."""
+        self.figures[name] = value
+
+    def tell(self, document: dict[str, Any]) -> None:
+        """See `Host`."""
+        self._told.append(document)
+
+    def documents(self) -> Iterator[dict[str, Any]]:
+        """Events since the last call: the engine's, and those that duties told."""
+        self.collect()
+        with suppress(IndexError):
+            while True:
+                yield self._told.popleft()
+
+    def collect(self) -> None:
+        """Takes the engine's events over."""
+        self._told.extend(self._document(*event) for event in self.engine.events())
+
+    def _document(self, header: bytes, code: int, value: int, record: bytes) -> dict[str, Any]:
+        document = event_document(header, code, value, self.deployment.function_class, record)
+        return self.work.complete(document, header, record)
 
     def look(self, publications: Publications) -> None:
         """One look at the store. Raises StoreError, ConfigError."""
@@ -64,7 +117,7 @@ class Instance:
         published = publications.current()
         if published is not None and published.version != self.version:
             self.use(published)
-            self._say(f"rules version {self.version} are in force")
+            self.say(f"rules version {self.version} are in force")
         publications.announce(self.number, self.version)
 
     def _admit(self, share: float) -> None:
@@ -73,7 +126,7 @@ class Instance:
             return
         self.engine.admit(self._admission.open)
         what = "new flows are taken again" if self._admission.open else "new flows are dropped (store_full)"
-        self._say(f"the store is {share:.0%} full: {what}")
+        self.say(f"the store is {share:.0%} full: {what}")
 
 
 @contextmanager
@@ -91,12 +144,13 @@ def running_instance(
     with open_store(deployment, deployment.run_directory) as store:
         engine = _engine_of(deployment, program, store, engine_start, capture_drops)
         instance = Instance(deployment, engine, say)
-        with _following(instance, store, say):
+        with _at_work(instance, store):
             engine.start()
             try:
                 yield instance
             finally:
                 engine.stop()
+                instance.collect()  # while duties still work: the log has them, too
 
 
 def _engine_of(
@@ -126,41 +180,39 @@ def threads_for(wanted: object, pipes: int) -> int:
     return 2 if len(os.sched_getaffinity(0)) > 2 * pipes else 1
 
 
-@contextmanager
-def _following(instance: Instance, store: OpenStore | None, say: Say) -> Iterator[None]:
-    """Rules of the store from now on, by a thread of its own: the store may be slow to answer."""
-    if store is None:
-        yield
-        return
-    publications = Publications(store.url, instance.deployment.name)
-    function = instance.deployment.function_class.name
-    instance.use(publications.offer(function, instance.deployment.section))
-    if (stands := publications.current()) is not None and stands.section != instance.deployment.section:
-        say(f"rules version {stands.version} from the store are in force, not the file's; to publish those: snf reload")
-    publications.announce(instance.number, instance.version)
-    stop = threading.Event()
-    thread = threading.Thread(target=_look_again, args=(instance, publications, stop, say), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+class Following:
+    """A duty (duties/duty.py): the rules of the store from now on."""
+
+    def __init__(self, instance: Instance, url: StoreUrl) -> None:
+        """Raises StoreError, ConfigError."""
+        self._instance, self.period = instance, PERIOD
+        self._publications = Publications(url, instance.deployment.name)
+        section = instance.deployment.section
+        instance.use(self._publications.offer(instance.deployment.function_class.name, section))
+        if (stands := self._publications.current()) is not None and stands.section != section:
+            version = f"rules version {stands.version} from the store are in force"
+            instance.say(f"{version}, not the file's; to publish those: snf reload")
+        self._publications.announce(instance.number, instance.version)
+
+    def look(self) -> None:
+        """See `Duty`."""
+        self._instance.look(self._publications)
+
+    def close(self) -> None:
+        """See `Duty`."""
         with suppress(StoreError):
-            publications.leave(instance.number)
-        publications.close()
+            self._publications.leave(self._instance.number)
+        self._publications.close()
 
 
-def _look_again(instance: Instance, publications: Publications, stop: threading.Event, say: Say) -> None:
-    said = ""
-    while not stop.wait(PERIOD):
-        try:
-            instance.look(publications)
-            said = ""
-        except SnfError as error:
-            if error.line() != said:  # once, not every second
-                said = error.line()
-                say(said)
+@contextmanager
+def _at_work(instance: Instance, store: OpenStore | None) -> Iterator[None]:
+    """All that is done beside the pipes. Raises StoreError, ConfigError."""
+    url = None if store is None else store.url
+    following = [] if url is None else [Following(instance, url)]
+    instance.work = duties_of(instance, url)
+    with running([*following, *instance.work.duties], instance.say):
+        yield
 
 
 def stats_of(instance: Instance) -> dict[str, Any]:

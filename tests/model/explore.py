@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from .invariants import broken
+from .invariants import broken, unexplained
+from .moment import OUTSIDE, Moment, Violation, forget, settled
 from .replies import Engine
 from .scenarios import Scenario
-from .world import OUTSIDE, Moment, Violation, World, forget, settled
+from .world import World
 
 ARRIVE, SERVE, TAKE = "arrives", "the store serves a request", "takes a reply or push"
 KILL, CUT, NOTICE = "is killed", "loses its connection", "notices the lost connection"
@@ -52,8 +53,8 @@ class Finding(NamedTuple):
         return "\n".join([*steps, f"  => {self.violation}"])
 
 
-def explore(scenario: Scenario) -> Finding:
-    """Search everything, or until the first violation."""
+def explore(scenario: Scenario, judged: str = "abcdef") -> Finding:
+    """Search everything, or until the first violation of an invariant that is `judged`."""
     first = scenario.first()
     came: dict[Moment, tuple[Moment, Event] | None] = {first: None}
     frontier = [first]
@@ -64,14 +65,15 @@ def explore(scenario: Scenario) -> Finding:
                 world = World(scenario, moment)
                 apply(world, event)
                 after = world.freeze()
-                found = world.violations + broken(scenario, after, world.judged)
+                found = world.violations + (unexplained(scenario, after) if world.judged else [])
+                after = forget(after) if settled(after) else after
+                step = (moment, event)
+                if came.setdefault(after, step) is step:
+                    found += broken(scenario, after)
+                    following.append(after)
+                found = [violation for violation in found if violation[1] in judged]
                 if found:
                     return Finding(len(came), found[0], (*path(came, moment), event))
-                if settled(after):
-                    after = forget(after)
-                if after not in came:
-                    came[after] = (moment, event)
-                    following.append(after)
         frontier = following
     return Finding(len(came), None, ())
 

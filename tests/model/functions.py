@@ -1,5 +1,6 @@
-"""Three small network functions, each the least that can show what a rule of the protocol is for.
+"""Two small network functions whose flows stand under one key, and what all functions have (pairs.py: two keys).
 
+Each is the least that can show what a rule of the protocol is for.
 All are idempotent as rule 8 asks: process(p, process(p, s).state) gives the same verdict and rewriting. A state of None
 is "no record". They are pure: the same `process` serves the instances of the model and the baseline of its invariants.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from .store import State
+from .messages import State
 
 FORWARD, DROP, PARK = "forward", "drop", "park"
 
@@ -34,6 +35,7 @@ class Function(Protocol):
     """A network function as the model's engine and baseline see it."""
 
     keys: int
+    timed: bool  # its flows have timers, so a Function creates its pairs, not MSETEX
 
     def key(self, packet: Packet) -> int:
         """The key that this packet's record stands under."""
@@ -44,14 +46,20 @@ class Function(Protocol):
     def lifetime(self, state: State) -> int:
         """Ticks from a packet to the deadline that it gives to a record in `state`."""
 
-    def partner(self, key: int, state: State) -> tuple[int, State] | None:
-        """The second key of a pair and its state, where the record is half of a pair."""
+    def places(self, state: State) -> tuple[int, ...]:
+        """The keys that a record in `state` names: all of them hold it."""
+
+
+def partner(function: Function, key: int, state: State) -> tuple[int, ...]:
+    """The other key, where a record in `state` under `key` is that of a pair."""
+    return tuple(k for k in function.places(state) if k != key)
 
 
 class Firewall:
     """One flow, one key: none -> syn -> est -> closed. A closed flow answers nothing until its short deadline."""
 
     keys = 1
+    timed = False
 
     def key(self, packet: Packet) -> int:
         return 0
@@ -70,29 +78,8 @@ class Firewall:
     def lifetime(self, state: State) -> int:
         return 1 if state == "closed" else 3
 
-    def partner(self, key: int, state: State) -> tuple[int, State] | None:
-        return None
-
-
-class Nat(Firewall):
-    """Keys 0 and 1: the inner keys of flows 0 and 1; 2 and 3: outer ports 0 and 1. Both flows would like port 0."""
-
-    keys = 4
-
-    def key(self, packet: Packet) -> int:
-        return packet.number if packet.kind == "out" else 2 + packet.number
-
-    def process(self, packet: Packet, state: State, attempt: int) -> Outcome:
-        if isinstance(state, tuple) and isinstance(state[1], int):
-            return Outcome(FORWARD, state, state[1])
-        if packet.kind == "in" or attempt > 1:
-            return Outcome(DROP, state)
-        return Outcome(FORWARD, ("port", attempt), attempt)
-
-    def partner(self, key: int, state: State) -> tuple[int, State] | None:
-        if isinstance(state, tuple) and isinstance(state[1], int) and state[0] == "port":
-            return 2 + state[1], ("flow", key)
-        return None
+    def places(self, state: State) -> tuple[int, ...]:
+        return (0,)
 
 
 class Reassembly(Firewall):

@@ -1,140 +1,67 @@
-"""The invariants (a) to (e) of the protocol, executable.
+"""The invariants (a) to (e) of the protocol and (f), whole pairs, executable.
 
-(a) `Baseline.explains`: some order of the processed packets, in which each comes after those that had left when it
-arrived and after those ahead of it in its pipe, makes one baseline instance give the same verdicts, rewriting and
-releases. A FORWARD that changed nothing need only follow what had left more than `stale_limit` before. A packet in
-flight, or lost with its instance, may have had its effect or not; one whose commit's fate stayed unknown, and which was
-run again, may have had it twice, as if the network had doubled it.
+(a) `unexplained`: a baseline instance would have done the same (baseline.py).
 (b) `ghost_lost`: no commit replaces a live record that it was not computed from. (c) `shared`: no outer port has two
-flows. (d) is judged by `World.release`. (e) `unaccounted`: a quiet world holds no packet, and what a record lists as
-parked is in the store.
+live flows. (d) is judged by `World.release`. (e) `unaccounted`: a quiet world holds no packet, and what a record lists
+as parked is in the store. (f) `halved`, what rule 5 is for: all keys that a live record names hold it, and no others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 
-from .functions import FORWARD, Outcome
+from .baseline import Baseline
+from .messages import Record
+from .moment import INSIDE, LEFT, PARKED, Moment, Violation
+from .pairs import Pair
 from .scenarios import Scenario
-from .store import State
-from .world import DROPPED, INSIDE, LEFT, LOST, PARKED, Moment, Trace, Violation
-
-JUDGED = (LEFT, DROPPED, PARKED)
-Table = frozenset[tuple[int, State, int]]  # key, state, deadline
 
 
-def broken(scenario: Scenario, moment: Moment, judged: bool) -> list[Violation]:
-    """What this moment violates. `judged`: a packet got its outcome in the step that led here."""
+def unexplained(scenario: Scenario, moment: Moment) -> list[Violation]:
+    """(a). Packets are judged together: a NAT's flows share its ports."""
+    if Baseline.explains(scenario._replace(off=frozenset()), moment.packets, moment.clock):
+        return []
+    return ["(a) no order of the packets explains their verdicts"]
+
+
+def broken(scenario: Scenario, moment: Moment) -> list[Violation]:
+    """What this moment violates, but for (a)."""
     found = []
-    if judged and not all_explained(scenario, moment):
-        found.append("(a) no order of the packets explains their verdicts")
     if moment.store.ghost_lost is not None:
         found.append(f"(b) commit {moment.store.ghost_lost} was overwritten unseen")
     if shared(scenario, moment):
         found.append("(c) two live flows share an outer port")
+    if halved(scenario, moment):
+        found.append("(f) a live record stands under a key that it does not name, or not under all that it names")
     return found + (unaccounted(scenario, moment) if quiet(moment) else [])
 
 
-def all_explained(scenario: Scenario, moment: Moment) -> bool:
-    """(a). Packets are judged together: a NAT's flows share its ports."""
-    return Baseline.explains(scenario._replace(off=frozenset()), moment.packets, moment.clock)
-
-
-class Baseline:
-    """Searches the order in which one instance with records in its own memory gives the verdicts that were seen."""
-
-    def __init__(self, scenario: Scenario, traces: tuple[Trace, ...], clock: int) -> None:
-        self.scenario, self.traces, self.clock = scenario, traces, clock
-        self.required = frozenset(p for p, t in enumerate(traces) if t.where in JUDGED)
-        ghosts = frozenset(p for p, t in enumerate(traces) if t.where in (INSIDE, LOST))
-        self.processed = self.required | ghosts
-        self.twice = tuple(p for p, t in enumerate(traces) if t.twice)
-
-    @staticmethod
-    @cache
-    def explains(scenario: Scenario, traces: tuple[Trace, ...], clock: int) -> bool:
-        """Is there such an order?"""
-        start = scenario.start
-        table: Table = frozenset() if start is None else frozenset({(0, start.state, start.deadline)})
-        baseline = Baseline(scenario, traces, clock)
-        return baseline.order(frozenset(), baseline.twice, table)
-
-    def order(self, placed: frozenset[int], twice: tuple[int, ...], table: Table) -> bool:
-        """Can the packets not yet `placed` follow, where `table` is what the baseline holds?"""
-        if placed >= self.required:
-            return True
-        for p in sorted(self.processed - placed):
-            if self.ready(p, placed):
-                for outcome, after in self.steps(p, table):
-                    if self.agrees(p, outcome) and self.order(placed | {p}, twice, after):
-                        return True
-        for p in twice:
-            rest = tuple(q for q in twice if q != p)
-            if any(self.order(placed, rest, after) for _, after in self.steps(p, table)):
-                return True
-        return False
-
-    def ready(self, p: int, placed: frozenset[int]) -> bool:
-        """Have all come that must come before, and none that must come after?"""
-        trace, flow = self.traces[p], self.scenario.flow
-        lags = trace.outcome is not None and trace.outcome.verdict == FORWARD and not trace.changed
-        before = trace.long_seen if lags else trace.seen
-        ahead = (q for q in trace.ahead if q in self.required and flow(q) == flow(p))
-        overtaken = any(p in self.traces[q].ahead and flow(q) == flow(p) for q in placed)
-        return not overtaken and placed.issuperset(before) and placed.issuperset(ahead)
-
-    def agrees(self, p: int, outcome: Outcome) -> bool:
-        """The same verdict, rewriting and releases; of a packet without an outcome nothing is known."""
-        seen = self.traces[p].outcome
-        return seen is None or seen._replace(state=None) == outcome._replace(state=None)
-
-    def steps(self, p: int, table: Table) -> Iterator[tuple[Outcome, Table]]:
-        """What the baseline may do with packet `p`, at any moment between its arrival and its leaving."""
-        trace = self.traces[p]
-        for now in range(trace.arrived, (self.clock if trace.outcome is None else trace.left) + 1):
-            yield from self.process(p, now, {key: (state, end) for key, state, end in table if end > now})
-
-    def process(self, p: int, now: int, live: dict[int, tuple[State, int]]) -> Iterator[tuple[Outcome, Table]]:
-        """One packet. A refresh is due at a jittered part of the lifetime, so it may happen; near the end it must."""
-        function, packet = self.scenario.function, self.scenario.packets[p]
-        key, attempt = function.key(packet), 0
-        state, end = live.get(key, (None, 0))
-        outcome = function.process(packet, state, attempt)
-        partner = function.partner(key, outcome.state)
-        while outcome.state != state and partner is not None and partner[0] in live:
-            attempt += 1
-            outcome = function.process(packet, state, attempt)
-            partner = function.partner(key, outcome.state)
-        fresh = now + function.lifetime(outcome.state)
-        if outcome.state == state:
-            refreshable = state is not None and outcome.verdict == FORWARD and fresh > end
-            if not (refreshable and self.scenario.refreshes and end - now <= 1):
-                yield outcome, table_of(live)
-            if refreshable:
-                yield outcome, table_of({**live, key: (state, fresh)})
-            return
-        changed = {**live, key: (outcome.state, fresh)}
-        if partner is not None:
-            changed[partner[0]] = (partner[1], fresh)
-        yield outcome, table_of(changed)
-
-
-def table_of(live: dict[int, tuple[State, int]]) -> Table:
-    """Hashable form."""
-    return frozenset((key, state, end) for key, (state, end) in live.items())
-
-
 def shared(scenario: Scenario, moment: Moment) -> bool:
-    """(c): two inner records with the same port, or packets of two flows that left with it."""
-    ports: dict[object, set[int]] = {}
-    for key, record in enumerate(moment.store.records):
-        if record is not None and isinstance(record.state, tuple) and record.state[0] == "port":
-            ports.setdefault(record.state[1], set()).add(key)
+    """(c): live records of two flows with the same port; where no flow can end, packets of two that left with it."""
+    flows: dict[int, set[int]] = {}
+    for _, record in live(moment):
+        if isinstance(record.state, Pair):
+            flows.setdefault(record.state.port, set()).add(record.state.flow)
     for packet, trace in zip(scenario.packets, moment.packets, strict=True):
-        if packet.kind == "out" and trace.where == LEFT and trace.outcome is not None:
-            ports.setdefault(trace.outcome.rewrite, set()).add(packet.number)
-    return any(len(flows) > 1 for flows in ports.values())
+        if packet.kind == "out" and trace.where == LEFT and trace.outcome is not None and not scenario.ticks:
+            flows.setdefault(trace.outcome.rewrite, set()).add(packet.number)
+    return any(len(found) > 1 for found in flows.values())
+
+
+def halved(scenario: Scenario, moment: Moment) -> bool:
+    """(f). Both keys change in one step, so this holds at every moment."""
+    for key, record in live(moment):
+        places = scenario.function.places(record.state)
+        if key not in places or any(moment.store.records[k] != record for k in places):
+            return True
+    return False
+
+
+def live(moment: Moment) -> Iterator[tuple[int, Record]]:
+    """What the store holds that is not past its deadline."""
+    for key, record in enumerate(moment.store.records):
+        if record is not None and record.deadline > moment.clock:
+            yield key, record
 
 
 def quiet(moment: Moment) -> bool:

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from .functions import Outcome
-from .instance import EMPTY, Sender
-from .store import Commit, Fetch, KeepFrames, Nonce, Push, Read, Record, Reply
-from .world import Doubt, Flight
+from .instance import Sender
+from .messages import Commit, Fetch, KeepFrames, Nonce, Push, Read, Record, Reply
+from .moment import Doubt, Flight
+from .outstanding import EMPTY
 
 
 class Engine(Sender):
@@ -39,18 +40,17 @@ class Engine(Sender):
 
     def on_refill(self, reply: Reply, read: Read) -> None:
         """Rule 12: only the reply of a tracked read fills the cache, unless a later commit of ours is under way."""
-        flight = self.world.instances[self.who].flights[read.keys[0]]
-        if flight is None or flight.phase != "commit":
-            self.set_cache(read.keys[0], reply.records[0])
+        for key, record in zip(read.keys, reply.records, strict=True):
+            self.fill(key, record)
 
     def on_look(self, reply: Reply, read: Read) -> None:
-        """The record, absence, or for a pair both keys."""
+        """The record, or absence."""
         key, record = read.keys[0], reply.records[0]
         flight = self.flight(key)
         if read.tracked:
-            self.set_cache(key, record)
-        if record is None and any(reply.records[1:]):
-            flight = flight._replace(attempt=flight.attempt + 1)  # rule 5: the outer key is taken
+            self.fill(key, record)
+        if record is None and flight.phase == "again":
+            flight = flight._replace(attempt=flight.attempt + 1)  # rule 5: so it was the other key that was taken
         group, flight = self.resolve(record, flight, flight.group)
         self.run(key, record, group, flight.waiting, read.sent, flight)
 
@@ -64,33 +64,55 @@ class Engine(Sender):
     def on_commit(self, reply: Reply, commit: Commit) -> None:
         """Rule 4: done, or the record that stands there instead."""
         nonce = commit.writes[0].new.nonce
-        mine = [k for k, f in self.committing("commit") if f.writes[0][2].nonce == nonce]
+        mine = [k for k, f in self.committing("commit") if f.writes[0].new.nonce == nonce]
         if not mine:
             return  # of a pair sent as two commands (rule 5 off), the first was refused
         key, flight = mine[0], self.flight(mine[0])
         if reply.done:
-            last = commit.writes[-1].key == flight.writes[-1][0]
+            last = commit.writes[-1].key == flight.writes[-1].key
             if last:
                 self.on_written(key, flight, commit)
             return
-        conflicts = flight.conflicts + 1
-        flight = flight._replace(conflicts=conflicts)
-        if conflicts > self.scenario.most_conflicts:
-            for packet in flight.group:
-                self.world.name_drop(packet)
-            self.look_up_or_end(key, flight._replace(group=EMPTY, conflicts=0, doubt=None))
-            return
-        if len(flight.writes) > 1:
-            self.look_up(key, flight.group + flight.waiting, flight, (flight.writes[1][0],))
-            return
-        record = reply.records[0]
+        flight = flight._replace(conflicts=flight.conflicts + 1)
+        if flight.conflicts > self.scenario.most_conflicts:
+            self.give_up(key, flight)
+        elif reply.records:
+            self.on_conflict(key, flight, reply.records[0], commit.sent)
+        else:
+            self.on_partner(key, flight, commit.sent)
+
+    def give_up(self, key: int, flight: Flight) -> None:
+        """The group is dropped under a name."""
+        for packet in flight.group:
+            self.world.name_drop(packet)
+        self.look_up_or_end(key, flight._replace(group=EMPTY, conflicts=0, doubt=None))
+
+    def on_conflict(self, key: int, flight: Flight, record: Record | None, sent: int) -> None:
+        """The own key holds something else: again on that, half as many at a time."""
         group, flight = self.resolve(record, flight, flight.group)
         most = max(1, len(group) // 2) if group and flight.doubt is None else 99
-        self.run(key, record, group, flight.waiting, commit.sent, flight, most)
+        self.run(key, record, group, flight.waiting, sent, flight, most)
+
+    def on_partner(self, key: int, flight: Flight, sent: int) -> None:
+        """Rule 5: the other key refused a pair; or one of them its creation, and the own key tells which."""
+        own, other = flight.writes[0], flight.writes[-1]
+        if own.old is None and other.over is None and self.on("5-own"):
+            self.look_up(key, flight.group + flight.waiting, flight, "again")
+        elif own.old is not None and other.over is None:
+            self.on_broken(key, flight, own.old)
+        else:
+            flight = flight._replace(attempt=flight.attempt + 1)
+            self.run(key, own.old, flight.group, flight.waiting, sent, flight)
+
+    def on_broken(self, key: int, flight: Flight, record: Record) -> None:
+        """The other key is gone or another flow's: the pair has expired since the packets came, else (f) is broken."""
+        if record.deadline > self.world.clock:
+            self.world.violations.append(f"(f) the live pair of key {key} is broken")
+        self.give_up(key, flight)
 
     def on_written(self, key: int, flight: Flight, commit: Commit) -> None:
         """The group leaves; those behind run on the record just written, which is a read as old as the commit."""
-        record = flight.writes[0][2]
+        record = flight.writes[0].new
         self.set_free(flight.group, flight.outcomes, record.nonce)
         if not self.on("12") and self.scenario.cache:
             self.set_cache(key, record)
@@ -120,8 +142,8 @@ class Engine(Sender):
     def recover(self, key: int, flight: Flight) -> None:
         """The nonce of the record that stands there will tell whether the commit happened."""
         if flight.phase == "commit":
-            _, old, new = flight.writes[0]
-            doubt = Doubt(new.nonce, old, flight.group, flight.outcomes)
+            own = flight.writes[0]
+            doubt = Doubt(own.new.nonce, own.old, flight.group, flight.outcomes)
             if not self.on("7-trust"):
                 self.set_free(doubt.group, doubt.outcomes, doubt.nonce)
                 self.look_up_or_end(key, flight._replace(group=EMPTY))

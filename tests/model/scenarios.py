@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .functions import Firewall, Function, Nat, Packet, Reassembly
-from .store import Record, Store
-from .world import Instance, Moment, Trace
+from .functions import Firewall, Function, Packet, Reassembly
+from .messages import Record
+from .moment import Instance, Moment, Trace
+from .pairs import Balancer, Nat, Pair
+from .store import Store
 
 BEFORE = (9, 0)  # nonce of records that stand there from the start
 
 
 class Scenario(NamedTuple):
-    """One world. `start`: record under key 0; `warm`: both instances have it in their caches."""
+    """One world. `start`: records that stand there, under the keys that they name; `warm`: both instances have them in
+    their caches."""
 
     name: str
     function: Function
     packets: tuple[Packet, ...]
     cache: bool = True
-    start: Record | None = None
+    start: tuple[Record, ...] = ()
     warm: bool = False
     crashes: int = 0
     cuts: int = 0
@@ -45,10 +48,11 @@ class Scenario(NamedTuple):
     def first(self) -> Moment:
         """The moment at which the search starts."""
         keys = self.function.keys
-        records = (self.start,) + (None,) * (keys - 1)
+        standing = {key: record for record in self.start for key in self.function.places(record.state)}
+        records = tuple(standing.get(key) for key in range(keys))
         cache = records if self.warm else (None,) * keys
-        tracked = frozenset({(0, 0), (1, 0)}) if self.warm else frozenset[tuple[int, int]]()
-        nonces = frozenset({BEFORE}) if self.start else frozenset[tuple[int, int]]()
+        tracked = frozenset((who, key) for who in (0, 1) for key in standing if self.warm)
+        nonces = frozenset(record.nonce for record in self.start)
         instance = Instance((None,) * keys, cache)
         return Moment(
             0,
@@ -84,7 +88,7 @@ STANDING = (
     Scenario("opening-off", Firewall(), OPENING, cache=False),
     Scenario("opening-crash", Firewall(), RESET, crashes=1),
     Scenario("opening-cut", Firewall(), RESET, cache=False, cuts=1),
-    Scenario("closing-cut", Firewall(), CLOSING, cache=False, start=HALF, cuts=1),
+    Scenario("closing-cut", Firewall(), CLOSING, cache=False, start=(HALF,), cuts=1),
     Scenario("nat", Nat(), OUT, cache=False),
     Scenario("nat-in", Nat(), OUT_AND_IN, cache=False, crashes=1),
     Scenario("park", Reassembly(), PIECES, cache=False),
@@ -93,13 +97,57 @@ STANDING = (
 
 # A clock: staleness, deadlines, refreshes.
 TIMED = (
-    Scenario("stale", Firewall(), CLOSING, start=HALF, warm=True, ticks=1, stale_limit=0, in_order=True),
-    Scenario("half-open", Firewall(), CLOSING[1:], start=ESTABLISHED, warm=True, cuts=1, half_open=True, ticks=1,
+    Scenario("stale", Firewall(), CLOSING, start=(HALF,), warm=True, ticks=1, stale_limit=0, in_order=True),
+    Scenario("half-open", Firewall(), CLOSING[1:], start=(ESTABLISHED,), warm=True, cuts=1, half_open=True, ticks=1,
              stale_limit=0),
-    Scenario("refresh", Firewall(), REFRESH, cache=False, start=Record("est", BEFORE, 3), ticks=2, refreshes=True,
+    Scenario("refresh", Firewall(), REFRESH, cache=False, start=(Record("est", BEFORE, 3),), ticks=2, refreshes=True,
              in_order=True),
-    Scenario("refresh-tracked", Firewall(), REFRESH_TRACKED, start=Record("est", BEFORE, 2), warm=True, ticks=1,
+    Scenario("refresh-tracked", Firewall(), REFRESH_TRACKED, start=(Record("est", BEFORE, 2),), warm=True, ticks=1,
              stale_limit=0, refreshes=True, in_order=True),
 )  # fmt: skip
 
-SCENARIOS = {scenario.name: scenario for scenario in STANDING + TIMED}
+
+def pair(*kinds: str) -> tuple[Packet, ...]:
+    """Packets of a pair: a kind and a number."""
+    return tuple(Packet(kind, int(number)) for kind, number in (k.split() for k in kinds))
+
+
+OPEN, HALF_CLOSED = Record(Pair(0, 0, "open"), BEFORE, FAR), Record(Pair(0, 0, "fin"), BEFORE, FAR)
+TAKER = Record(Pair(1, 1, "open"), (9, 1), 0)  # dead, and stands where a flow would move to
+
+
+def ending(deadline: int) -> tuple[Record, ...]:
+    """Two flows that end then; each has the port that the other will be given first."""
+    return Record(Pair(0, 1, "open"), BEFORE, deadline), Record(Pair(1, 0, "open"), (9, 1), deadline)
+
+
+# Rule 5 for records that exist, and rule 12 for both entries.
+PAIRS = (
+    Scenario("pair", Nat(), pair("fin 0", "ack 0", "in 0"), cache=False, start=(OPEN,)),
+    Scenario("pair-cut", Nat(), pair("fin 0", "ack 0", "in 0"), cache=False, start=(OPEN,), cuts=1),
+    Scenario("pair-warm", Nat(), pair("ack 0", "out 0", "in 0"), start=(HALF_CLOSED,), warm=True, ticks=1,
+             stale_limit=0, in_order=True),
+    Scenario("pair-cold", Nat(), pair("ack 0", "out 0", "out 0"), start=(HALF_CLOSED,), ticks=1, stale_limit=0,
+             in_order=True),
+    Scenario("pair-refresh", Nat(), pair("out 0", "in 0"), cache=False, start=(OPEN._replace(deadline=2),), ticks=2,
+             refreshes=True),
+)  # fmt: skip
+
+# Rule 5 for records past their deadline.
+DEAD = (
+    Scenario("dying", Nat(), pair("fin 1", "out 0"), cache=False, start=ending(1), ticks=1),
+    Scenario("dying-race", Nat(), pair("out 0", "out 1"), cache=False, start=ending(1), ticks=1, in_order=True),
+    Scenario("dead-timed", Balancer(), pair("out 0", "out 1", "in 0"), cache=False, start=ending(0)[1:], in_order=True),
+    Scenario("dead-cut", Balancer(), pair("out 0", "out 1"), cache=False, start=ending(0)[1:], cuts=1),
+)
+
+# Rule 5 for flows that get another partner.
+MOVES = (
+    Scenario("move", Balancer(), pair("move 0", "in 0", "in 1"), cache=False, start=(OPEN,), cuts=1),
+    Scenario("move-change", Balancer(), pair("move 0", "ack 0", "in 1"), cache=False, start=(HALF_CLOSED,)),
+    Scenario("move-warm", Balancer(), pair("move 0", "in 0"), start=(OPEN,), warm=True, ticks=1, stale_limit=0),
+    Scenario("move-taken", Balancer(), pair("move 0", "out 1", "in 1"), cache=False, start=(OPEN,)),
+    Scenario("move-dead", Balancer(), pair("move 0", "out 1", "in 1"), cache=False, start=(OPEN, TAKER), in_order=True),
+)
+
+SCENARIOS = {scenario.name: scenario for scenario in STANDING + TIMED + PAIRS + DEAD + MOVES}

@@ -1,9 +1,9 @@
 """The abstract store: one Valkey node as the commit protocol sees it.
 
 Guarantees what was measured on Valkey 9.1 and no more. A compare-and-set (SET ... IFEQ old GET, SET ... NX GET,
-MSETEX 2 ... NX, a same-slot Function) is all or nothing and its refusal brings what stands there. A read behind
-CLIENT CACHING YES tracks its keys, absent ones too; a write by another client pushes once and ends the tracking, a
-client's own write ends it without a push (NOLOOP). The values here are immutable; every step returns new ones.
+MSETEX 2 ... NX, a same-slot Function) is all or nothing and its refusal brings what stands there, but MSETEX's tells
+nothing. A read behind CLIENT CACHING YES tracks its keys, absent ones too; a write by another client pushes once and
+ends the tracking, a client's own write ends it without a push (NOLOOP). Every step returns a new store.
 Fields named `ghost_*` belong to the invariants: nothing in the protocol reads them.
 """
 
@@ -11,90 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-State: TypeAlias = str | tuple[object, ...] | None
-Nonce: TypeAlias = tuple[int, int]
-
-
-class Record(NamedTuple):
-    """A stored value. `nonce`: (instance, counter) of the writer; `deadline`: clock ticks."""
-
-    state: State
-    nonce: Nonce
-    deadline: int
-
-
-class Write(NamedTuple):
-    """One key of a compare-and-set: `old` must stand there (None: nothing may), then `new` does."""
-
-    key: int
-    old: Record | None
-    new: Record
-
-
-class Read(NamedTuple):
-    """MGET; `tracked`: behind CLIENT CACHING YES. `refill`: sent behind an own commit, only to fill the cache."""
-
-    keys: tuple[int, ...]
-    tracked: bool
-    refill: bool
-    sent: int
-
-
-class Commit(NamedTuple):
-    """One atomic compare-and-set of all `writes`; `frames` are parked by the same Function. `blind`: no comparison."""
-
-    writes: tuple[Write, ...]
-    frames: tuple[int, ...]
-    blind: bool
-    sent: int
-
-
-class Touch(NamedTuple):
-    """PEXPIRE of one key, with nothing compared. Only sent while rule 6 is off."""
-
-    key: int
-    deadline: int
-    sent: int
-
-
-class Fetch(NamedTuple):
-    """Read parked frames. `delete`: take them away at the same time (only while rule 9 is off)."""
-
-    frames: tuple[int, ...]
-    delete: bool
-    sent: int
-
-
-class KeepFrames(NamedTuple):
-    """Park (`put`) or delete frames by a command of their own; nobody waits for the answer."""
-
-    frames: tuple[int, ...]
-    put: bool
-    sent: int
-
-
-class Ping(NamedTuple):
-    """Renews trust in an idle connection (rule 14)."""
-
-    sent: int
-
-
-Request: TypeAlias = Read | Commit | Touch | Fetch | KeepFrames | Ping
-
-
-class Reply(NamedTuple):
-    """The answer to `request`. `records`: of a read, or what stood where a commit was refused. `frames`: found."""
-
-    request: Request
-    done: bool
-    records: tuple[Record | None, ...]
-    frames: tuple[int, ...]
-
-
-class Push(NamedTuple):
-    """Invalidation of one key."""
-
-    key: int
+from .messages import Commit, Fetch, KeepFrames, Nonce, Ping, Read, Record, Reply, Request, Touch
 
 
 class Store(NamedTuple):
@@ -145,17 +62,28 @@ def read(store: Store, request: Read, client: int) -> Result:
 def commit(store: Store, request: Commit, client: int, clock: int) -> Result:
     """Compare all, then set all."""
     standing = tuple(store.records[w.key] for w in request.writes)
-    if not request.blind and any(w.old != found for w, found in zip(request.writes, standing, strict=True)):
-        return store, Reply(request, False, standing, ()), ()
+    if not request.blind and not all(w.fits(found) for w, found in zip(request.writes, standing, strict=True)):
+        return store, Reply(request, False, refusal(request, standing[0]), ()), ()
     pushes: tuple[tuple[int, int], ...] = ()
     for w, found in zip(request.writes, standing, strict=True):
         if found is not None and found != w.old and found.deadline > clock:
             store = store._replace(ghost_lost=found.nonce)
         store, more = write(store, w.key, w.new, client)
         pushes += more
+    for leave in request.left:
+        if leave.old in (None, store.records[leave.key]):
+            store, more = write(store, leave.key, None, client)
+            pushes += more
     nonces = store.ghost_committed | {w.new.nonce for w in request.writes}
     store = store._replace(ghost_committed=nonces, frames=store.frames | frozenset(request.frames))
     return store, Reply(request, True, (), ()), pushes
+
+
+def refusal(request: Commit, standing: Record | None) -> tuple[Record | None, ...]:
+    """What a refusal tells of the own key, under which `standing` was found."""
+    own, *others = request.writes
+    msetex = any(own.old is None and w.over is None for w in others)
+    return () if msetex or own.fits(standing) else (standing,)
 
 
 def write(store: Store, key: int, record: Record | None, client: int) -> tuple[Store, tuple[tuple[int, int], ...]]:

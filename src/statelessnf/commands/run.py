@@ -13,7 +13,6 @@ from statelessnf.commands.run_view import Line, figures
 from statelessnf.config import load
 from statelessnf.engine_start import EngineStart
 from statelessnf.errors import SnfError
-from statelessnf.events import event_document
 from statelessnf.instance import Instance, running_instance, stats_of
 from statelessnf.publishing import Publications
 from statelessnf.store.url import unix_url
@@ -40,6 +39,8 @@ def run(file: Path, engine_start: EngineStart, *, as_json: bool, capture_drops: 
         shown = f"{ports.inside} | {ports.outside}, store {deployment.store.address.shown()}"
         line.say(f"{deployment.name}: instance {instance.number} runs {deployment.function_class.name} on {shown}")
         Session(instance, line, drops, wake).watch(file)
+    for document in instance.documents():  # what came between the last report and the end
+        line.event(document)
 
 
 def _drops_file(path: Path) -> CaptureWriter:
@@ -91,15 +92,15 @@ class Session:
 
     def _report(self) -> None:
         engine, deployment = self._instance.engine, self._instance.deployment
-        for header, code, value, record in engine.events():
-            self._line.event(event_document(header, code, value, deployment.function_class, record))
+        for document in self._instance.documents():
+            self._line.event(document)
         if self._drops is not None:
             now = time.time_ns()
             for _, _, _, frame in engine.dropped():
                 if self._drops.packets < MOST_DROPS:
                     self._drops.write(now, frame)
         document = figures(stats_of(self._instance), deployment.function_class, time.monotonic() - self._began)
-        document |= {"deployment": deployment.name, "instance": self._instance.number}
+        document |= {"deployment": deployment.name, "instance": self._instance.number, **self._instance.figures}
         self._line.show(document | {"store_available": engine.available()})
 
     def _reload(self, file: Path) -> None:

@@ -1,11 +1,11 @@
 """What the section [load_balancer] may say: services, their servers, policies. What cannot work is refused here."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import chain, combinations
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from statelessnf.functions.connection import FlowTimeouts
 from statelessnf.functions.health_check import HealthCheck, Port
@@ -117,6 +117,24 @@ class BalancerConfig(Section):
     other_traffic: Literal["forward", "drop"] = "forward"  # neither to or from a virtual address nor of a flow
     refusal: Literal["drop", "reject"] = "drop"  # or answer with RST or ICMP unreachable what no server can get
     timeouts: FlowTimeouts = Field(default_factory=FlowTimeouts)
+    _down: Collection[int] = PrivateAttr(default=())
+    _loads: Mapping[int, int] = PrivateAttr(default_factory=dict)
+
+    def informed(self, down: Collection[int] = (), loads: Mapping[int, int] | None = None) -> "BalancerConfig":
+        """With what is known of the servers besides: ids of backends whose check failed, connections by id."""
+        copy = self.model_copy()
+        copy._down, copy._loads = down, loads or {}
+        return copy
+
+    @property
+    def down(self) -> Collection[int]:
+        """Ids of backends whose check failed."""
+        return self._down
+
+    @property
+    def loads(self) -> Mapping[int, int]:
+        """Connections by id of backend, others: 0."""
+        return self._loads
 
     @model_validator(mode="after")
     def _distinct(self) -> "BalancerConfig":

@@ -175,7 +175,7 @@ class LoadBalancer(Function):
 
     @staticmethod
     def tables(config: Any) -> Mapping[str, np.ndarray[Any, Any]]:
-        return balancer_tables(config)
+        return balancer_tables(config, config.down, config.loads)
 
     @staticmethod
     def owned(config: Any) -> list[Network]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validat
 
 from statelessnf.functions.nat_addresses import External
 from statelessnf.functions.nat_checks import check_blocks, check_forwards, check_pool, check_subscribers
+from statelessnf.functions.nat_collector import Collector
 from statelessnf.functions.nat_sessions import NatTimeouts
 from statelessnf.functions.rules import PortRange, Range
 from statelessnf.networks import NetworkField
@@ -82,6 +83,7 @@ class NatConfig(Section):
     ports_per_subscriber: int | None = Field(default=None, ge=1, le=65535)
     outside_mtu: int | None = Field(default=None, ge=LEAST_MTU, le=65535)  # SYNs: an MSS that fits
     log: bool = False  # an event for each mapping
+    ipfix: Collector | None = None  # where the log goes besides, as IPFIX: udp://ADDRESS[:PORT]
     forwards: tuple[Forward, ...] = Field(default=(), max_length=MAX_FORWARDS, strict=False)
     timeouts: NatTimeouts = Field(default_factory=NatTimeouts)
 
@@ -96,6 +98,8 @@ class NatConfig(Section):
     def _works(self, info: ValidationInfo) -> NatConfig:
         inside = info.context["inside"] if info.context else self.subscribers
         check_pool(self, inside)
+        if self.ipfix and not self.log:
+            raise ValueError("ipfix names a collector, but there is no log to send; set log = true")
         check_subscribers(self, inside)
         check_forwards(self)
         check_blocks(self)

@@ -32,6 +32,8 @@ def explain(settings: Any) -> Iterator[str]:
         yield f"  {forward.text()} leads to {forward.inner} port {forward.first_inner}"
     if settings.outside_mtu:
         yield f"The MSS of a SYN is lowered to what fits a path of {settings.outside_mtu} bytes."
+    if settings.ipfix:
+        yield f"The log of mappings goes to {settings.ipfix} as IPFIX, too."
 
 
 def _ports(settings: Any) -> Iterator[str]:

@@ -9,16 +9,15 @@ instances does not even get established.
 import json as json_format
 import select
 import time
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
 from statelessnf.builder import build
-from statelessnf.errors import LabError
 from statelessnf.find import find_function
 from statelessnf.lab.downloads import Downloads, Progress, start_downloads
-from statelessnf.lab.instances import Instance, run_command, write_deployment
+from statelessnf.lab.fleet import start_instances, wait_ready
+from statelessnf.lab.instances import Instance, write_deployment
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.picture import PictureFile, draw
 from statelessnf.lab.result import Result, Sample
@@ -32,7 +31,6 @@ VICTIM = 0
 TIMEOUT = 20.0
 QUICK_FILES, QUICK_SIZE, QUICK_TIMEOUT = 20, 5_000_000, 5.0
 KILL_AT = 1 / 3  # of all bytes; at 1/2 an instance that is ahead might have finished its flows
-READY_SECONDS = 30.0
 
 
 def run_demo(baseline: bool, files: int, size: int, quick: bool, json: bool, output: Path) -> int:
@@ -64,12 +62,13 @@ class Demo:
         self._files = make_files(self._lab.folder / "files", result.size, result.files)
         server = self._topology.server_address
         stack.enter_context(web_server(self._topology.server, server, self._lab.folder))
-        self._instances = self._start_instances(run_command)
+        self._instances = self._start_instances()
 
     def run(self) -> None:
         """Start the downloads, kill in the middle, and watch until the last one has ended; fills the result."""
+        clients, server = self._topology.clients, self._topology.server_address
         for instance in self._instances:
-            self._wait_ready(instance)
+            wait_ready(self._topology, instance, lambda: answers(clients, server, 0.2))
         self._topology.steer(self._spread, range(INSTANCES))
         result, how = self._result, "by flow" if self._result.baseline else "packet by packet"
         what = f"{result.files} downloads of {result.size / 1e6:g} MB"
@@ -77,27 +76,12 @@ class Demo:
         with closing(self._start_downloads()) as downloads:
             self._watch(downloads)
 
-    def _start_instances(self, command: Callable[[Path], Sequence[str]]) -> list[Instance]:
+    def _start_instances(self) -> list[Instance]:
         store = "memory" if self._result.baseline else "embedded"
         self._view.say(f"instances: firewall (compiled now if it is not yet), store {store}")
         build(find_function("firewall"))
         deployment = write_deployment(self._lab.folder, store)
-        started = []
-        for number, namespace in enumerate(self._topology.instances):
-            log = self._lab.folder / f"instance{number}.log"
-            started.append(Instance(number, namespace, command(deployment), log))
-            self._stack.callback(started[-1].close)
-        return started
-
-    def _wait_ready(self, instance: Instance) -> None:
-        """Until a request gets through that instance alone."""
-        self._topology.steer("packet", [instance.number])
-        deadline = time.monotonic() + READY_SECONDS
-        while not answers(self._topology.clients, self._topology.server_address, 0.2):
-            if not instance.alive:
-                raise instance.lost()
-            if time.monotonic() > deadline:
-                raise LabError(f"nothing got through instance {instance.number} in {READY_SECONDS:g} s")
+        return start_instances(self._stack, self._topology, deployment)
 
     def _start_downloads(self) -> Downloads:
         self._before = [traffic.returned_packets for traffic in self._topology.traffic()]

@@ -58,12 +58,15 @@ class Lab:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
 
-    def namespace(self, role: str) -> Namespace:
-        """A new namespace of this lab, IPv4 only, so that nothing but what the lab sends is on its links."""
+    def namespace(self, role: str, *, ipv6: bool = False) -> Namespace:
+        """A new namespace of this lab.
+
+        Without `ipv6` IPv4 only, so that nothing but what the lab sends is on its links.
+        """
         namespace = Namespace(f"{self.name}-{role}")
         namespace.create()
-        namespace.set_sysctl("net/ipv6/conf/all/disable_ipv6", 1)
-        namespace.set_sysctl("net/ipv6/conf/default/disable_ipv6", 1)
+        for where in ("all", "default"):
+            namespace.set_sysctl(f"net/ipv6/conf/{where}/disable_ipv6", int(not ipv6))
         return namespace
 
 

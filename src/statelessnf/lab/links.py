@@ -6,13 +6,15 @@ in user space would otherwise see unfinished checksums, 64 KB super-frames and f
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_network
+from socket import AF_INET, AF_INET6
 
 from pyroute2 import IPRoute
 from pyroute2.ethtool.ioctl import IoctlEthtool
 
 from statelessnf.lab.namespaces import Namespace
 
+_IFA_F_NODAD = 0x02  # if_addr.h: no duplicate address detection, which takes a second
 OFFLOADS = (
     "tx-checksumming",
     "scatter-gather",
@@ -52,11 +54,46 @@ def connect(one: Interface, other: Interface) -> None:
             _bring_up(end.name)
 
 
-def add_address(interface: Interface, address: IPv4Interface) -> None:
-    """Give the interface an address."""
+def add_address(interface: Interface, address: IPv4Interface | IPv6Interface) -> None:
+    """Give the interface an address, to be used at once."""
+    extra = {"flags": _IFA_F_NODAD} if address.version == 6 else {}
     with interface.namespace.entered(), IPRoute() as netlink:
         index = netlink.link_lookup(ifname=interface.name)[0]
-        netlink.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+        netlink.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen, **extra)
+
+
+def set_mac(interface: Interface, mac: bytes) -> None:
+    """Replace the interface's MAC address, 6 bytes."""
+    with interface.namespace.entered(), IPRoute() as netlink:
+        netlink.link("set", index=netlink.link_lookup(ifname=interface.name)[0], address=mac.hex(":"))
+
+
+def add_route(
+    interface: Interface, destination: str, via: IPv4Address | IPv6Address | None = None, mtu: int | None = None
+) -> None:
+    """A route over the interface; `destination` is a network, or `default` of the version of `via`."""
+    version = via.version if via is not None else ip_network(destination).version
+    route: dict[str, object] = {"dst": destination, "family": AF_INET6 if version == 6 else AF_INET}
+    if via is not None:
+        route["gateway"] = str(via)
+    if mtu is not None:
+        route["metrics"] = {"mtu": mtu}
+    with interface.namespace.entered(), IPRoute() as netlink:
+        netlink.route("add", oif=netlink.link_lookup(ifname=interface.name)[0], **route)
+
+
+def add_bridge(interface: Interface) -> None:
+    """Make a bridge without ports, up; it neither waits nor asks who wants multicast."""
+    with interface.namespace.entered(), IPRoute() as netlink:
+        netlink.link("add", ifname=interface.name, kind="bridge", br_mcast_snooping=0, br_stp_state=0)
+        netlink.link("set", index=netlink.link_lookup(ifname=interface.name)[0], state="up")
+
+
+def join_bridge(port: Interface, bridge: str) -> None:
+    """Make the interface a port of the bridge of that name in its namespace."""
+    with port.namespace.entered(), IPRoute() as netlink:
+        index, master = (netlink.link_lookup(ifname=name)[0] for name in (port.name, bridge))
+        netlink.link("set", index=index, master=master)
 
 
 class Meter:

@@ -2,6 +2,9 @@
 
 Every packet that comes from the clients or from the server goes to one of the live instances; what an instance sends
 goes on to the other side. A new spread replaces the old one in one transaction: no packet meets a half-made table.
+
+Where a deployment has a MAC address of its own, what ARP and neighbour discovery send to that address is copied to all
+live instances: an answer must reach the instance that asked (engine/neighbours.hpp).
 """
 
 import ctypes
@@ -16,15 +19,16 @@ Spread = Literal["packet", "flow", "direction"]
 TABLE = "netdev spread"
 
 
-def ruleset(spread: Spread, instances: int, live: Sequence[int]) -> str:
+def ruleset(spread: Spread, instances: int, live: Sequence[int], mac: bytes | None = None) -> str:
     """The switch's whole table as nftables text; instances count from 0, `live` are those that get packets.
 
     `packet`: round robin, each packet by itself, each direction for itself. `flow`: by the client's TCP port, both
     directions alike; other packets round robin. `direction`: all that comes from the clients to the first live
     instance, all that comes from the server to the last. Links: `clients`, `server`, for instance i `in<i>`, `out<i>`.
+    `mac`: see above.
     """
-    outbound = _target(spread, "in", live[:1] if spread == "direction" else live, "sport")
-    inbound = _target(spread, "out", live[-1:] if spread == "direction" else live, "dport")
+    outbound = _copies("in", live, mac) + _target(spread, "in", live[:1] if spread == "direction" else live, "sport")
+    inbound = _copies("out", live, mac) + _target(spread, "out", live[-1:] if spread == "direction" else live, "dport")
     chains = [_chain("from_clients", ["clients"], outbound), _chain("from_server", ["server"], inbound)]
     chains.append(_chain("to_clients", [f"in{i}" for i in range(instances)], ['fwd to "clients"']))
     chains.append(_chain("to_server", [f"out{i}" for i in range(instances)], ['fwd to "server"']))
@@ -38,6 +42,16 @@ def _target(spread: Spread, link: str, live: Sequence[int], client_port: str) ->
     by_packet = f"fwd to numgen inc mod {len(live)} map {{ {choices} }}"
     by_flow = f"fwd to jhash tcp {client_port} mod {len(live)} seed 0x5eed map {{ {choices} }}"
     return [by_flow, by_packet] if spread == "flow" else [by_packet]
+
+
+def _copies(link: str, live: Sequence[int], mac: bytes | None) -> list[str]:
+    """Rules that give each live instance its copy of what neighbours tell the deployment."""
+    if mac is None or not live:
+        return []
+    *others, last = (f'"{link}{i}"' for i in live)
+    statements = " ".join([*(f"dup to {other}" for other in others), f"fwd to {last}"])
+    told = ("ether type arp", "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }")
+    return [f"ether daddr {mac.hex(':')} {match} {statements}" for match in told]
 
 
 def _chain(name: str, devices: Sequence[str], rules: Sequence[str]) -> str:

@@ -1,0 +1,137 @@
+"""Behind the load balancer 10,000 connections talk while servers and instances come and go: none moves, none breaks.
+
+With two instances and every packet through another one. Where that needs no instances, a Linux router stands in for
+them, too: what that cannot do either would be the lab's fault.
+"""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from balancer_lab import (
+    CHECK_MS,
+    CHECK_PORT,
+    CHECKED,
+    CHECKED_PORT,
+    CROWD,
+    CROWD_PORT,
+    DIRECT,
+    DIRECT_PORT,
+    DIRECT_SERVERS,
+    FALL,
+    RISE,
+    BalancerLab,
+    balancer_lab,
+    server_address,
+)
+from conftest import eventually
+from lab_clients import ask, connect, download, say_line
+from lab_crowd import crowd_of, name_server
+from lab_peers import Content, WhoAsks, saying, serving
+from statelessnf.lab.routed import FAR
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
+
+CONNECTIONS = 10_000
+SECONDS = 60.0
+SLACK = 3.0  # seconds beyond what health checks have to take: instances look at what was found once a second
+
+
+@pytest.fixture(scope="module", params=["linux", "statelessnf"])
+def balancer(request: pytest.FixtureRequest) -> Iterator[BalancerLab]:
+    with balancer_lab(request.param) as lab:
+        yield lab
+
+
+def test_no_connection_moves_or_breaks(balancer: BalancerLab) -> None:
+    began, tenth = time.monotonic(), CONNECTIONS // 10
+    with ExitStack() as stack:
+        for number in (11, 12, 13, 14):
+            address, name = server_address(number), f"server{number}"
+            stack.enter_context(name_server(balancer.servers[number], address, CROWD_PORT, name))
+        near, far = (
+            stack.enter_context(crowd_of(host, CROWD, CROWD_PORT)) for host in (balancer.client, balancer.topology.far)
+        )
+        first = near.grow(7 * tenth)
+        assert set(first) == {"server11", "server12", "server13"}
+        assert min(first.values()) > tenth
+        # The four steps of https://github.com/facebookincubator/katran/issues/155, while a server drains.
+        balancer.publish([11, 12, 13, 14], draining=[12])
+        second = far.grow(2 * tenth)
+        assert "server14" in second
+        assert "server12" not in second
+        balancer.lose_an_instance()
+        assert near.look() == unharmed(7 * tenth)
+        balancer.gain_an_instance()
+        near.grow(tenth)
+        assert (near.look(), far.look()) == (unharmed(8 * tenth), unharmed(2 * tenth))
+    assert time.monotonic() - began < SECONDS
+
+
+def unharmed(guests: int) -> dict[str, int]:
+    return {"guests": guests, "moved": 0, "broken": 0, "silent": 0}
+
+
+def test_direct_servers_answer_by_their_own_way(balancer: BalancerLab) -> None:
+    """The client's packets go through the instances, the server's do not (direct server return)."""
+    with ExitStack() as stack:
+        for number in DIRECT_SERVERS:
+            stack.enter_context(serving(balancer.servers[number], DIRECT, DIRECT_PORT, Content))
+        before = sum(traffic.returned_bytes for traffic in balancer.topology.traffic())
+        for client in (balancer.client, balancer.topology.far):
+            assert download(client, DIRECT, DIRECT_PORT) == Content.CONTENT
+        carried = sum(traffic.returned_bytes for traffic in balancer.topology.traffic()) - before
+    assert 0 < carried < len(Content.CONTENT) // 4
+
+
+def test_a_client_is_seen_as_itself(balancer: BalancerLab) -> None:
+    """Mode `nat` rewrites the destination only."""
+    with serving(balancer.servers[11], server_address(11), CROWD_PORT, WhoAsks), ExitStack() as stack:
+        for number in (12, 13, 14):
+            stack.enter_context(serving(balancer.servers[number], server_address(number), CROWD_PORT, WhoAsks))
+        assert ask(balancer.topology.far, CROWD, CROWD_PORT, 40_001) == (str(FAR), 40_001)
+
+
+def test_a_dead_server_takes_no_new_connections(balancer: BalancerLab) -> None:
+    """Within the time of `fall` checks; it loses those that it had, and is back after `rise`."""
+    if not balancer.instances:
+        pytest.skip("the stand-in checks no servers")
+    first, second = balancer.servers[11], balancer.servers[12]
+    with (
+        serving(first, server_address(11), CHECKED_PORT, saying("server11")),
+        serving(second, server_address(12), CHECKED_PORT, saying("server12")),
+        serving(second, server_address(12), CHECK_PORT, WhoAsks),
+    ):
+        with serving(first, server_address(11), CHECK_PORT, WhoAsks):
+            assert eventually(lambda: takers(balancer) == {"server11", "server12"}, RISE * CHECK_MS / 1000 + SLACK)
+            held = connection_to(balancer, "server11")
+        assert eventually(lambda: takers(balancer) == {"server12"}, FALL * CHECK_MS / 1000 + SLACK)
+        with held, pytest.raises(ConnectionResetError):
+            say_line(held)
+        with serving(first, server_address(11), CHECK_PORT, WhoAsks):
+            assert eventually(lambda: takers(balancer) == {"server11", "server12"}, RISE * CHECK_MS / 1000 + SLACK)
+
+
+def takers(balancer: BalancerLab) -> set[str]:
+    """Which servers get eight new connections; `""`: nobody."""
+    names = set()
+    for _ in range(8):
+        try:
+            with connect(balancer.client, CHECKED, CHECKED_PORT, 0.5) as connection:
+                names.add(say_line(connection))
+        except OSError:
+            names.add("")
+    return names
+
+
+def connection_to(balancer: BalancerLab, name: str) -> socket.socket:
+    """A connection to the service that this server has; there must be one among the next eight."""
+    for _ in range(8):
+        connection = connect(balancer.client, CHECKED, CHECKED_PORT)
+        if say_line(connection) == name:
+            return connection
+        connection.close()
+    raise AssertionError(f"{name} gets no connections")

@@ -1,0 +1,152 @@
+"""Behind the NAT everything works that hosts do, with two instances and every packet through another one (RFC 4787).
+
+Each test runs with a Linux router in the instances' place, too: what that cannot do either would be the lab's fault.
+"""
+
+import socket
+from collections.abc import Iterator
+from hashlib import sha256
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from lab_clients import (
+    IcmpError,
+    ask,
+    attempt,
+    connect,
+    datagrams,
+    discover,
+    download,
+    fetch,
+    fetch_by_ftp,
+    path_mtu,
+    resolve,
+    run,
+    udp_hop,
+    upload,
+)
+from lab_peers import Checksum, Content, Dns, Ftp, Stun, WhoAsks, serving
+from nat_lab import EXTERNAL, FORWARDED_PORT, INNER_PORT, NEIGHBOUR, OTHER, NatLab, nat_lab
+from statelessnf.lab.routed import FAR, FAR_TOO, FAR_V6, NARROW, NARROW_MTU, ROUTERS
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
+
+POOL = ip_network("203.0.113.8/29")
+TIME_EXCEEDED, UNREACHABLE, PORT = 11, 3, 3  # ICMP
+
+
+@pytest.fixture(scope="module", params=["linux", "statelessnf"])
+def nat(request: pytest.FixtureRequest) -> Iterator[NatLab]:
+    with nat_lab(request.param) as lab:
+        yield lab
+
+
+def test_curl(nat: NatLab) -> None:
+    before = [traffic.returned_packets for traffic in nat.topology.traffic()]
+    assert fetch(nat.host, f"http://{FAR}/0.bin") == nat.web_checksum
+    after = [traffic.returned_packets for traffic in nat.topology.traffic()]
+    carried = [now - then for now, then in zip(after, before, strict=True)]
+    for _ in nat.instances:
+        assert min(carried) > 0.4 * sum(carried) > 1000
+
+
+def test_names_over_udp(nat: NatLab) -> None:
+    with serving(nat.topology.far, FAR, 53, Dns):
+        for number in range(20):
+            assert resolve(nat.host, FAR, f"host{number}.example.org") == Dns.ANSWER
+
+
+def test_a_neighbour_on_the_outer_link(nat: NatLab) -> None:
+    with serving(nat.neighbour, NEIGHBOUR.ip, 7, WhoAsks):
+        assert ip_address(ask(nat.host, NEIGHBOUR.ip, 7)[0]) in POOL
+
+
+@pytest.mark.parametrize("size", [56, 3000])
+def test_ping(nat: NatLab, size: int) -> None:
+    shown = run(nat.host, "ping", "-c", "5", "-i", "0.05", "-W", "2", "-s", str(size), str(FAR))
+    assert " 5 received" in shown
+
+
+def test_traceroute_by_udp(nat: NatLab) -> None:
+    hops = [udp_hop(nat.host, FAR, ttl) for ttl in (1, 2, 3)]
+    assert IcmpError(str(ROUTERS[0].ip), TIME_EXCEEDED, 0) in hops
+    assert hops[-1] == IcmpError(str(FAR), UNREACHABLE, PORT)
+
+
+def test_traceroute_by_ping(nat: NatLab) -> None:
+    """`ping` shows an error only for what quotes its own request."""
+    shown = [attempt(nat.host, "ping", "-n", "-c", "1", "-W", "2", "-t", str(ttl), str(FAR)) for ttl in (1, 2, 3)]
+    assert any(f"From {ROUTERS[0].ip} icmp_seq=1 Time to live exceeded" in one for one in shown)
+    assert f"bytes from {FAR}: icmp_seq=1" in shown[-1]
+
+
+def test_mapping_is_independent_of_the_endpoint(nat: NatLab) -> None:
+    """STUN (RFC 8489): two servers see the same endpoint of a socket (RFC 4787 REQ-1)."""
+    with serving(nat.topology.far, FAR, 3478, Stun), serving(nat.topology.far, FAR_TOO, 3478, Stun):
+        for _ in range(10):
+            with datagrams(nat.host) as endpoint:
+                seen = discover(endpoint, FAR)
+                assert discover(endpoint, FAR_TOO) == seen
+                assert ip_address(seen[0]) in POOL
+                assert seen[1] % 2 == endpoint.getsockname()[1] % 2  # RFC 4787 REQ-4
+
+
+def test_passive_ftp(nat: NatLab) -> None:
+    with serving(nat.topology.far, FAR, 21, Ftp):
+        assert fetch_by_ftp(nat.host, FAR) == Ftp.FILE
+
+
+def test_a_forward_from_outside(nat: NatLab) -> None:
+    with serving(nat.other, OTHER.ip, INNER_PORT, WhoAsks):
+        assert ask(nat.neighbour, EXTERNAL, FORWARDED_PORT, 40_001) == (str(NEIGHBOUR.ip), 40_001)
+        assert ask(nat.topology.far, EXTERNAL, FORWARDED_PORT, 40_002) == (str(FAR), 40_002)
+
+
+def test_no_other_way_in(nat: NatLab) -> None:
+    with serving(nat.other, OTHER.ip, INNER_PORT, WhoAsks), nat.neighbour.entered(), socket.socket() as client:
+        client.settimeout(0.5)
+        with pytest.raises(OSError, match=r"timed out|refused"):
+            client.connect((str(EXTERNAL), FORWARDED_PORT + 1))
+
+
+def test_hairpin(nat: NatLab) -> None:
+    """RFC 4787 REQ-9, RFC 5382 REQ-8: the other side sees an external endpoint, not the inner one."""
+    with serving(nat.other, OTHER.ip, INNER_PORT, WhoAsks):
+        assert ip_address(ask(nat.host, EXTERNAL, FORWARDED_PORT)[0]) in POOL
+    with serving(nat.other, OTHER.ip, INNER_PORT, Content):
+        assert download(nat.host, EXTERNAL, FORWARDED_PORT) == Content.CONTENT
+
+
+def test_path_mtu_outside(nat: NatLab) -> None:
+    """A router outside says that packets are too big: the message reaches the inner host (RFC 5508 REQ-4)."""
+    with serving(nat.topology.far, NARROW, 7, Checksum):
+        assert upload(nat.host, NARROW, 7, Content.CONTENT) == sha256(Content.CONTENT).hexdigest()
+    assert path_mtu(nat.host, NARROW) == NARROW_MTU
+
+
+def test_path_mtu_inside(nat: NatLab) -> None:
+    """A router inside says so to the far host: the message goes out with an external address and quotes one."""
+    with serving(nat.topology.far, FAR_TOO, 7, Content):
+        assert download(nat.behind, FAR_TOO, 7) == Content.CONTENT
+    with serving(nat.topology.far, FAR_TOO, 7, WhoAsks):
+        external = ip_address(ask(nat.behind, FAR_TOO, 7)[0])  # the same for all that a host does: RFC 4787 REQ-2
+    assert path_mtu(nat.topology.far, external) == NARROW_MTU
+
+
+def test_many_connections(nat: NatLab) -> None:
+    with serving(nat.topology.far, FAR, 7, WhoAsks):
+        connections = [connect(nat.host, FAR, 7) for _ in range(200)]
+        seen = set()
+        for connection in connections:
+            with connection:
+                connection.sendall(b"?\n")
+                seen.add(connection.makefile().readline())
+    assert len(seen) == 200
+
+
+def test_ipv6(nat: NatLab) -> None:
+    with serving(nat.topology.far, FAR_V6, 7, WhoAsks), serving(nat.topology.far, FAR_V6, 9, Content):
+        assert ip_address(ask(nat.host, FAR_V6, 7)[0]) in ip_network("2001:db8:1::100/120")
+        assert download(nat.host, FAR_V6, 9) == Content.CONTENT
+    assert " 3 received" in run(nat.host, "ping", "-c", "3", "-i", "0.05", "-W", "2", "-s", "3000", str(FAR_V6))
