@@ -48,7 +48,7 @@ def short_flows(frame_bytes: int, service: Service | None = None) -> Shape:
 
 def new_flows(service: Service | None = None) -> Shape:
     """A SYN each, and no more."""
-    return Shape("new", SHORTEST, 1, 3_000, service)
+    return Shape("new", SHORTEST, 1, 1_000, service)
 
 
 def captured_flows(path: Path, deployment: Deployment, service: Service | None = None) -> Shape:

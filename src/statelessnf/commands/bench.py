@@ -22,8 +22,6 @@ from statelessnf.bench.store_rates import store_rates
 from statelessnf.bench.throughput import measure_new_flows, measure_shape
 from statelessnf.config import Deployment
 from statelessnf.errors import ConfigError
-from statelessnf.store.client import StoreClient
-from statelessnf.store.library import ensure_library
 from statelessnf.store_access import OpenStore, open_store
 
 COLUMNS = {
@@ -68,9 +66,6 @@ def bench_store(request: BenchRequest) -> Iterator[tuple[Deployment, OpenStore]]
     deployment = deployment_for(request)
     with tempfile.TemporaryDirectory(prefix="snf-bench-") as folder, open_store(deployment, Path(folder)) as store:
         assert store is not None  # deployment_for has refused `memory`
-        if deployment.function_class.rewrites:
-            with StoreClient(store.url) as client:
-                ensure_library(client)
         yield deployment, store
 
 
