@@ -67,7 +67,6 @@ class Function:
     table_types: ClassVar[Mapping[str, np.dtype[Any]]] = {}  # in the order in which the engine gets the tables
     Config: ClassVar[type[BaseModel]] = NoConfig
     rewrites: ClassVar[bool] = False  # `process` assigns addresses and ports of packets
-    timed: ClassVar[bool] = False  # a flow's end is told by a timer of the store (protocol.md, rule 10)
     counter: ClassVar[tuple[str, str] | None] = (
         None  # fields: 1 while the flow counts; what names its counter (8 bytes)
     )
@@ -89,6 +88,11 @@ class Function:
     def owned(config: Any) -> list[Network]:
         """Addresses that the deployment answers for in ARP and neighbour discovery, on the outside. Never compiled."""
         return []
+
+    @staticmethod
+    def timed(config: Any) -> bool:
+        """Whether timers of the store tell the end of flows (protocol.md, rule 10), at some cost. Never compiled."""
+        return False
 
     @staticmethod
     def describe(record: Any) -> Mapping[str, Any]:

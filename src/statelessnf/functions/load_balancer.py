@@ -170,7 +170,6 @@ class LoadBalancer(Function):
     table_types: ClassVar = TABLE_TYPES
     Config = BalancerConfig
     rewrites = True
-    timed = True
     counter = ("counted", "server")
 
     @staticmethod
@@ -181,6 +180,10 @@ class LoadBalancer(Function):
     def owned(config: Any) -> list[Network]:
         """Virtual addresses, for which every instance answers."""
         return [ip_network(address) for address in sorted({service.address for service in config.services}, key=int)]
+
+    @staticmethod
+    def timed(config: Any) -> bool:
+        return True
 
     @staticmethod
     def rules(config: Any) -> np.ndarray[Any, Any]:

@@ -118,6 +118,10 @@ class Nat(Function):
         return [network for pool in config.pool for span in pool.addresses for network in span.networks()]
 
     @staticmethod
+    def timed(config: Any) -> bool:
+        return bool(config.log)  # so that the end of a mapping is logged, too
+
+    @staticmethod
     def describe(record: Any) -> dict[str, Any]:
         return {end: endpoint_text(record, end) for end in ("inner", "outer")}
 
