@@ -160,7 +160,7 @@ void Flights::after_commit(std::uint32_t index) {
     case Answer::conflict:
     case Answer::vanished:
       stats_.conflicts.add();
-      flight.based = true;  // on what the reply brought
+      flight.based = !flight.swapped;  // on what the reply brought
       if (settle_doubt(flight)) return again(flight);
       if (++flight.conflicts > limits_.conflicts) {
         flight.conflicts = 0;

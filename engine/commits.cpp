@@ -92,7 +92,7 @@ void Flights::request_commit(std::uint32_t index, const Lane& lane, std::uint32_
   flight.order = order_;
   flight.phase = Flight::Phase::committing;
   flight.creates = creates;
-  flight.based = false;
+  flight.based = flight.swapped = false;
   entry.usable = entry.found = false;  // rule 12: an own write ends tracking
   stats_.commits.add();
   requested_ = true;

@@ -52,6 +52,7 @@ struct Flight {
   bool creates = false;        // the outstanding commit is a new flow's first
   bool unresolved = false;     // the outstanding commit may or may not have been written
   bool refused = false;        // a pair was not created: the read now under way tells which key was taken
+  bool swapped = false;        // the outstanding commit names the flow's other key first: what it brings is that one's
   bool unfit = false;          // the read under way must not fill the cache: we changed the record by its other key
   std::uint8_t attempt = 0;    // candidates for a second key that were taken
   std::uint64_t replaced = 0;  // nonce of the record that the outstanding commit replaces, 0: none was there
@@ -131,6 +132,7 @@ class Flights : private StoreEvents {
     bool has_partner = false;
     bool moves = false;  // until now it was `partner_until`
     bool anew = true;    // `partner` was not this flow's until now
+    bool opened = true;  // the flow was opened by the entry's key, not by `partner`
   };
   bool is_pair(const Entry& entry) const;
   std::size_t value_size(const Entry& entry) const;

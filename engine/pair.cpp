@@ -10,18 +10,32 @@ namespace {
 // Where the endpoints begin (flow.hpp); they end with the key.
 std::size_t endpoints(const Key& key) { return key.size - link_size(key); }
 
+constexpr std::uint8_t from_outside = 1, by_higher_key = 2;
+
+bool is_higher(const Key& key, const Key& other) {
+  return std::memcmp(key.bytes + endpoints(key), other.bytes + endpoints(key), link_size(key)) > 0;
+}
+
 }  // namespace
+
+bool has_opened(const Tail& tail, const Key& key, const Key& other) { return is_higher(key, other) == tail.by_higher; }
+
+void set_opened(Tail& tail, const Key& key, const Key& other, bool opened) {
+  tail.by_higher = is_higher(key, other) == opened;
+}
 
 Tail read_tail(const std::uint8_t* from, const Key& key) {
   Tail tail;
-  tail.side = from[0] == 0 ? Side::inside : Side::outside;
+  tail.side = opener_side(from[0]);
+  tail.by_higher = (from[0] & by_higher_key) != 0;
   std::memcpy(tail.mac.data(), from + 1, tail.mac.size());
   std::memcpy(tail.link.data(), from + 7, link_size(key));
   return tail;
 }
 
 void write_tail(std::uint8_t* to, const Key& key, const Tail& tail) {
-  to[0] = static_cast<std::uint8_t>(tail.side);
+  to[0] =
+      static_cast<std::uint8_t>((tail.side == Side::outside ? from_outside : 0) | (tail.by_higher ? by_higher_key : 0));
   std::memcpy(to + 1, tail.mac.data(), tail.mac.size());
   std::memcpy(to + 7, tail.link.data(), link_size(key));
 }

@@ -50,7 +50,7 @@ Flights::Pair Flights::write_pair(Entry& entry, const Lane& lane, std::uint32_t 
   if (stands) {
     tail = read_tail(entry.value() + envelope_size + program_.record_size(), entry.key);
   } else {
-    tail.side = packet.frame.side;
+    tail.side = static_cast<Side>(packet.header.direction);
     tail.mac = load_mac(packet.frame.data + 6);
   }
   Pair pair;
@@ -62,7 +62,11 @@ Flights::Pair Flights::write_pair(Entry& entry, const Lane& lane, std::uint32_t 
   }
   pair.moves = had && !(pair.partner == pair.partner_until);
   pair.anew = !had || pair.moves;
-  if (pair.has_partner) link_keys(tail, entry.key, pair.partner);
+  pair.opened = !had || has_opened(tail, entry.key, pair.partner_until);
+  if (pair.has_partner) {
+    link_keys(tail, entry.key, pair.partner);
+    set_opened(tail, entry.key, pair.partner, pair.opened);
+  }
   write_tail(to, entry.key, tail);
   return pair;
 }
@@ -94,9 +98,11 @@ void Flights::request_pair(std::uint32_t index, const Lane& lane, const Pair& pa
   put.timed = timed;
   put.old = entry.stored();
   put.fresh = fresh;
-  put.expire_at = expire_at;
+  put.expire_at = std::max(expire_at, read_envelope(fresh.data()).deadline);
   put.now = now;
   put.counter = counter_of(fresh);
+  if (timed && !pair.opened) std::swap(put.key, put.partner);  // its timer has the name of the key that opened it
+  flights_[index].swapped = timed && !pair.opened;
   store_->put(index, put);
 }
 
@@ -247,7 +253,7 @@ void Flights::head_for(Packet& packet, bool elsewhere, Bytes value) const {
   packet.hop = elsewhere ? Hop::destination : Hop::as_received;
   packet.mac = Mac{};
   const std::size_t at = envelope_size + program_.record_size();
-  if (value.size() <= at || value[at] != static_cast<std::uint8_t>(opposite(packet.frame.side))) return;
+  if (value.size() <= at || opener_side(value[at]) != opposite(packet.frame.side)) return;
   packet.mac = load_mac(value.data() + at + 1);
   if (elsewhere && is_one_interface(packet.mac)) packet.hop = Hop::known;
 }

@@ -35,10 +35,13 @@ pool = [
   {{ addresses = ["203.0.113.8/29"], ports = "1024-65535" }},
   {{ addresses = ["2001:db8:1::100/120"] }},
 ]
-forwards = [
-  {{ protocol = "tcp", external = "{EXTERNAL}", ports = "{FORWARDED_PORT}",
-     inner = "{OTHER.ip}", inner_port = {INNER_PORT} }},
-]
+
+[[nat.forwards]]
+protocol = "tcp"
+external = "{EXTERNAL}"
+ports = "{FORWARDED_PORT}"
+inner = "{OTHER.ip}"
+inner_port = {INNER_PORT}
 """
 
 LINUX = f"""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import valkey
 
@@ -24,9 +26,12 @@ from statelessnf.duties.mapping_log import MappingLog
 from statelessnf.duties.pool_use import PoolUse, pairs
 from statelessnf.errors import StoreUnavailable
 from statelessnf.functions.balancer_tables import backends
+from statelessnf.functions.nat import Nat
 from statelessnf.functions.nat_config import NatConfig
+from statelessnf.pipe_options import deployment_number
 from statelessnf.store.client import StoreClient
 from statelessnf.store.service_requests import NewFlow, new_token
+from statelessnf.store.valkey_services import ValkeyServices
 
 FAR = 1 << 50
 NAT = {"pool": [{"addresses": "203.0.113.1-203.0.113.2", "ports": "1001-1100"}]}
@@ -140,7 +145,7 @@ def test_each_function_has_its_duties(valkey_server: Path) -> None:
             for duty in work.duties:
                 duty.close()
     assert kinds["load_balancer", "memory"] == [HealthChecks]
-    assert kinds["load_balancer", "embedded"][:2] == [HealthChecks, Loads]
+    assert kinds["load_balancer", "embedded"] == [HealthChecks, Loads, Expiry]
     assert kinds["nat", "memory"] == kinds["nat", "embedded"] == [MappingLog, PoolUse]
     assert kinds["nat", "unix:///elsewhere"] == [MappingLog]
     assert {tuple(kinds["firewall", store]) for store in ("memory", "embedded", "unix:///elsewhere")} == {()}
@@ -186,3 +191,46 @@ def test_it_stops_at_once() -> None:
     with running([duty, duty], print):
         pass
     assert time.monotonic() - before < 1
+
+
+class Timed(Nat):
+    """A NAT whose sessions have timers."""
+
+    name = "nat"
+    timed = True
+
+
+def session(number: int, deadline: int) -> NewFlow:
+    """Of 10.0.0.1 port `number` through 203.0.113.1, as the engine would store it."""
+    record = np.zeros(1, Nat.record)
+    record["state"], record["inner_port"], record["outer_port"] = 1, number, number
+    record["inner_low"], record["outer_low"] = 0xFFFF0A000001, 0xFFFFCB007101
+    inner, outer = (bytes.fromhex(text) for text in ("0a000001c6336407", "cb007101c6336407"))
+    ports = number.to_bytes(2) + (443).to_bytes(2)
+    keys = [key(number, number % 256)[:8] + b"f\x04\x11\x00" + ends + ports for ends in (inner, outer)]
+    value = b"\x01" + bytes(8) + deadline.to_bytes(8, "little") + record.tobytes() + bytes(19)
+    return NewFlow((keys[0], keys[1]), value, FAR, new_token())
+
+
+def test_sessions_that_end_are_told_once_by_all_instances_together(valkey_server: Path) -> None:
+    pool = [{"addresses": "203.0.113.1-203.0.113.2", "ports": "1001-2000"}]
+    hosts = [Told("nat", {"pool": pool, "log": True}, "embedded") for _ in range(3)]
+    for host in hosts:
+        host.deployment._function_class = Timed
+    number = deployment_number("told")
+    with StoreClient(url_of(valkey_server)) as client:
+        services = ValkeyServices(client, number, FLOWS)
+        due = services.now() + 1
+        services.create([session(port, due) for port in range(1, 501)] + [session(600, FAR)])
+        works = [duties_of(host, url_of(valkey_server)) for host in hosts]
+        assert [type(duty) for duty in works[0].duties] == [MappingLog, PoolUse, Expiry]
+        with ExitStack() as stack:
+            for host, work in zip(hosts, works, strict=True):
+                stack.enter_context(running(work.duties, host.say))
+            assert eventually(lambda: timed_flows(client, number) == 1)
+            assert eventually(lambda: all(host.figures.get("pool_use") == 1 / 2000 for host in hosts))
+        assert client.call("DBSIZE") == 2 + 2
+    told = [document["id"] for host in hosts for document in host.documents]
+    expected = [f"udp 10.0.0.1:{port} 203.0.113.1:{port} 198.51.100.7:443" for port in range(1, 501)]
+    assert sorted(told) == sorted(expected)
+    assert all(host.said == [] for host in hosts)

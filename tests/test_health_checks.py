@@ -14,17 +14,18 @@ from typing import Any
 
 import pytest
 import valkey
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conftest import eventually, running_valkey
 from duty_play import Open, Told, shared_store, url_of
 from service_worlds import DEPLOYMENT
-from statelessnf.duties import findings, health_checks
+from statelessnf.duties import checks, findings, health_checks
 from statelessnf.duties.backing import CHECKS, backing
+from statelessnf.duties.checks import checks_of
 from statelessnf.duties.duty import running
 from statelessnf.duties.findings import Finding, check_key
-from statelessnf.duties.health_checks import HealthChecks, checks_of
+from statelessnf.duties.health_checks import HealthChecks
 from statelessnf.functions.balancer_tables import backends
 from statelessnf.functions.health_check import HealthCheck
 from statelessnf.health import Health
@@ -139,8 +140,8 @@ def test_each_check_is_run_by_one_of_three_instances_at_a_time(store: Open) -> N
 def test_a_check_whose_instance_dies_is_taken_over_after_its_lease(
     store: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_checks, "LEASE", 600)
-    monkeypatch.setattr(health_checks, "MARGIN", 100)
+    monkeypatch.setattr(checks, "LEASE", 600)
+    monkeypatch.setattr(checks, "MARGIN", 100)
     host, servers = Told("load_balancer", section(ONE)), Servers()
     victim, heir = duty_of(host, store, never), duty_of(host, store, servers.probe)
     began = time.monotonic()
@@ -152,8 +153,8 @@ def test_a_check_whose_instance_dies_is_taken_over_after_its_lease(
 
 
 def test_the_lease_of_a_slow_check_is_as_long_as_its_time_out(store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health_checks, "LEASE", 100)
-    monkeypatch.setattr(health_checks, "MARGIN", 100)
+    monkeypatch.setattr(checks, "LEASE", 100)
+    monkeypatch.setattr(checks, "MARGIN", 100)
     host, servers = Told("load_balancer", section(ONE, interval_ms=2000, timeout_ms=600)), Servers()
     victim, heir = duty_of(host, store, never), duty_of(host, store, servers.probe)
     began = time.monotonic()
@@ -165,8 +166,8 @@ def test_the_lease_of_a_slow_check_is_as_long_as_its_time_out(store: Open, monke
 
 
 def test_a_slow_check_comes_again_after_its_interval(store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health_checks, "LEASE", 100)
-    monkeypatch.setattr(health_checks, "MARGIN", 60_000)
+    monkeypatch.setattr(checks, "LEASE", 100)
+    monkeypatch.setattr(checks, "MARGIN", 60_000)
     host, servers = Told("load_balancer", section(ONE)), Servers()
     with running([duty_of(host, store, servers.probe)], host.say):
         assert eventually(lambda: servers.asked.total() >= 3)
@@ -174,8 +175,8 @@ def test_a_slow_check_comes_again_after_its_interval(store: Open, monkeypatch: p
 
 def test_a_result_after_the_lease_counts_for_nothing(store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """The late instance found the server dead; meanwhile another one has found it up, and checks on."""
-    monkeypatch.setattr(health_checks, "LEASE", 50)
-    monkeypatch.setattr(health_checks, "MARGIN", 10)
+    monkeypatch.setattr(checks, "LEASE", 50)
+    monkeypatch.setattr(checks, "MARGIN", 10)
     host, good, bad = Told("load_balancer", section(ONE)), Servers(), Servers(takes=0.5)
     bad.dead = set(ONE)
     late, heir = duty_of(host, store, bad.probe), duty_of(host, store, good.probe)
@@ -200,7 +201,7 @@ def test_an_instance_that_stops_gives_its_checks_back(store: Open) -> None:
     before = time.monotonic()
     stopping.close()
     assert looked(other, lambda: servers.asked.total() >= 1)
-    assert time.monotonic() - before < health_checks.LEASE / 2000
+    assert time.monotonic() - before < checks.LEASE / 2000
     other.close()
 
 
@@ -285,6 +286,7 @@ def test_the_real_probe_is_run(store: Open) -> None:
 
 
 @given(st.booleans(), st.integers(0, 100), st.integers(0, 1 << 50), st.text())
+@example(True, 0, 0, "long" * 100)
 def test_findings_read_as_they_were_written(up: bool, against: int, checked: int, text: str) -> None:
     read = findings.read(findings.written(Finding(Health(up, against, True), checked, text)))
     assert (read.health, read.checked) == (Health(up, against, True), checked)
@@ -300,8 +302,8 @@ def test_what_is_no_finding_counts_as_none(value: bytes) -> None:
 
 
 def test_keys_belong_to_a_shard_and_differ() -> None:
-    checks = checks_of(Told("load_balancer", section(MANY)).settings)
-    keys = {check_key(DEPLOYMENT, each.backend.identity) for each in checks}
+    known = checks_of(Told("load_balancer", section(MANY)).settings)
+    keys = {check_key(DEPLOYMENT, each.backend.identity) for each in known}
     assert len(keys) == len(MANY)
     assert all(0 <= shard_of(key) < 256 for key in keys)
 

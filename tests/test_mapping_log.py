@@ -5,6 +5,7 @@ Packets run through the NAT's plain form; the keys under which the flow would st
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from duty_play import Told
 from nat_play import HOST, SERVER, WEB, Endpoint, Play, ends, packet
 from statelessnf import _engine
 from statelessnf.duties.mapping_log import MappingLog
+from statelessnf.errors import ConfigError
 from statelessnf.events import event_document
 from statelessnf.functions.nat import Nat
 from statelessnf.packet import ICMP, INBOUND, OUTBOUND, TCP, UDP
@@ -60,7 +62,7 @@ def opened(
     passage = play.run(packet(direction, protocol, *ends_, now=play.now, **fields))
     assert passage.done == "forward"
     record = next(stored.record for stored in play.store.values())
-    effect, header = int(passage.sent["effects"][0]), passage.received.tobytes()
+    effect, header = int(passage.sent["effects"][0]), passage.sent.tobytes()
     document = event_document(header, effect >> 16 & 255, effect & 0xFFFF, Nat, record)
     return {
         "document": log.created(document, header, record),
@@ -118,7 +120,7 @@ def test_opened_from_outside_through_a_forward() -> None:
 def test_hairpin() -> None:
     ends_ = (HOST, ("203.0.113.1", 80))
     created, deleted = life(*log_of(forwards=[WEB]), OUTBOUND, TCP, *ends_, tcp_flags=2)
-    assert deleted["id"] == created["id"] == "tcp 10.0.0.1:40000 203.0.113.1:40000 203.0.113.1:80"
+    assert deleted["id"] == created["id"] == "tcp 10.0.0.1:40000 203.0.113.1:40000 10.0.0.80:8080"
 
 
 def test_without_a_log_deletions_are_not_told() -> None:
@@ -193,3 +195,19 @@ def test_another_collector_by_a_reload(collector: socket.socket) -> None:
     with pytest.raises(BlockingIOError):
         collector.recv(2000)
     log.close()
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        (
+            {"log": False, "ipfix": "udp://192.0.2.1"},
+            "there is no log to send; set log = true",
+        ),
+        ({"ipfix": "tcp://192.0.2.1"}, "'tcp://192.0.2.1' is no collector; write one such as 'udp://192.0.2.1:4739'"),
+        ({"ipfix": 4739}, "nat.ipfix"),
+    ],
+)
+def test_what_cannot_work_is_refused(section: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        log_of(**section)

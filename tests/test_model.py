@@ -42,6 +42,7 @@ LEAST_STATES = {  # far below what is searched: a scenario that has become trivi
     "move-warm": 800,
     "move-taken": 2000,
     "move-dead": 2000,
+    "move-dying": 4000,
 }
 
 
@@ -76,9 +77,10 @@ def test_all_rules_hold(name: str) -> None:
         ("5-dead", "dying-race", "(b)"),
         ("5-dead", "dying-race", "(c)"),
         ("5-dead", "dead-timed", "(c)"),
+        ("5-dead", "move-taken", "(b)"),
         ("5-left", "move", "(f)"),
         ("5-left", "move", "(a)"),
-        ("5-left-old", "dying-race", "(f)"),
+        ("5-left-old", "move-dying", "(f)"),
         ("6", "refresh", "(a)"),
         ("6", "refresh-tracked", "(a)"),
         ("6", "pair-refresh", "(f)"),

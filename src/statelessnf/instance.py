@@ -114,6 +114,8 @@ class Instance:
     def look(self, publications: Publications) -> None:
         """One look at the store. Raises StoreError, ConfigError."""
         self._admit(publications.memory_share())  # first: a full store refuses what follows
+        if self.deployment.function_class.rewrites:
+            publications.ensure_library()
         published = publications.current()
         if published is not None and published.version != self.version:
             self.use(published)

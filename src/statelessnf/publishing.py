@@ -13,6 +13,7 @@ from typing import Any
 
 from statelessnf.errors import ConfigError
 from statelessnf.store.client import StoreClient
+from statelessnf.store.library import ensure_library
 from statelessnf.store.url import StoreUrl
 
 PRESENCE_MS = 5000  # an instance that says nothing for so long is not counted
@@ -37,6 +38,10 @@ class Publications:
 
     def close(self) -> None:
         self._client.close()
+
+    def ensure_library(self) -> None:
+        """What flows of two keys need stands in the store, also where that was emptied."""
+        ensure_library(self._client)
 
     def current(self) -> Published | None:
         """What is published; None: nothing yet."""

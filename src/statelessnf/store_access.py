@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from statelessnf.config import Deployment
 from statelessnf.store.checks import StoreAccess, check_store
+from statelessnf.store.client import StoreClient
 from statelessnf.store.embedded import embedded_store
+from statelessnf.store.library import ensure_library
 from statelessnf.store.url import StoreUrl, unix_url
 
 
@@ -29,6 +31,15 @@ def open_store(deployment: Deployment, run_directory: Path) -> Iterator[OpenStor
     elif url.kind == "embedded":
         with embedded_store(run_directory, deployment.store.memory_mb) as store:
             url = unix_url(str(store.socket_path))
-            yield OpenStore(check_store(url, deployment.name, tracked=tracked, secret=store.secret), url)
+            access = check_store(url, deployment.name, tracked=tracked, secret=store.secret)
+            yield _opened(deployment, access, url)
     else:
-        yield OpenStore(check_store(url, deployment.name, tracked=tracked), url)
+        yield _opened(deployment, check_store(url, deployment.name, tracked=tracked), url)
+
+
+def _opened(deployment: Deployment, access: StoreAccess, url: StoreUrl) -> OpenStore:
+    """With the library that flows of two keys need (docs/decisions/store-functions.md)."""
+    if deployment.function_class.rewrites:
+        with StoreClient(url) as client:
+            ensure_library(client)
+    return OpenStore(access, url)

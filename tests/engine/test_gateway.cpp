@@ -38,9 +38,9 @@ TEST_CASE("gateway: what hosts and their router say to each other passes as it i
 TEST_CASE("gateway: a message about an owned address that is wrong is dropped under its reason") {
   GatewayRig rig;
   Octets wrong = bytes(nd_question);
-  wrong[ip_at + 7] = 64;  // hop limit: it has come from elsewhere (RFC 4861 section 7.1.1)
+  wrong[ip_at + 42] ^= 1;
   CHECK(rig.step({wrong}, Side::outside).empty());
-  CHECK(rig.dropped() == "1:malformed");
+  CHECK(rig.dropped() == "1:bad_checksum");
   CHECK(rig.port.lent() == 0);
 }
 
@@ -80,6 +80,8 @@ TEST_CASE("gateway: a packet to the deployment's MAC waits for its next hop, and
   }
   CHECK(rig.pipe->idle());
   CHECK(has_macs(rig.step({routed(2)}).at(0).bytes, mac_of(9), our_mac));  // and now at once
+  const Octets passing = macs(routed(2), mac_of(1), host_mac);             // in the place of the one before
+  CHECK(rig.step({passing}).at(0).bytes == passing);
   CHECK(rig.port.lent() == 0);
   CHECK(rig.stats.dropped() == 0);
 }
@@ -151,10 +153,14 @@ TEST_CASE("gateway: packets that wait when the pipe stops are dropped as such") 
 
 TEST_CASE("gateway: without a free frame of the port nothing is said, and the question is asked later") {
   GatewayRig rig;
-  while (rig.port.allocate().data != nullptr) {
-  }
-  rig.step();
+  REQUIRE(rig.port.inject(routed(), Side::inside, 1));
+  std::vector<Frame> taken;
+  for (Frame frame; (frame = rig.port.allocate()).data != nullptr;) taken.push_back(frame);
+  CHECK(rig.step().empty());
   CHECK(rig.stats.neighbours->questions.get() == 0);
+  rig.port.release(taken.data(), static_cast<unsigned>(taken.size()));
+  CHECK(rig.step().size() == 1);
+  CHECK(rig.stats.neighbours->questions.get() == 1);
 }
 
 TEST_CASE("gateway: owned addresses are announced once, some of them, and no more than 32 a second") {

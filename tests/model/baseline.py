@@ -70,18 +70,21 @@ class Baseline:
         return seen is None or seen._replace(state=None) == outcome._replace(state=None)
 
     def steps(self, p: int, table: Table) -> Iterator[tuple[Outcome, Table]]:
-        """What the baseline may do with packet `p`, at any moment between its arrival and its leaving."""
+        """What the baseline may do with packet `p`, at any moment between its arrival and its leaving. Its own record
+        may then have ended since it arrived (packet.now is the arrival), while others' are gone that ended since."""
         trace = self.traces[p]
         for now in range(trace.arrived, (self.clock if trace.outcome is None else trace.left) + 1):
-            yield from self.process(p, now, {key: (state, end) for key, state, end in table})
+            for began in {trace.arrived, now}:
+                yield from self.process(p, began, now, {key: (state, end) for key, state, end in table})
 
-    def process(self, p: int, now: int, held: dict[int, tuple[State, int]]) -> Iterator[tuple[Outcome, Table]]:
+    def process(self, p: int, began: int, now: int,
+                held: dict[int, tuple[State, int]]) -> Iterator[tuple[Outcome, Table]]:  # fmt: skip
         """One packet. A refresh is due at a jittered part of the lifetime, so it may happen; near the end it must.
         A key of which a dead record is left (expired, or of a flow that moved) may be passed over as if taken."""
         function, packet = self.scenario.function, self.scenario.packets[p]
         key = function.key(packet)
         old, end = held.get(key, (None, 0))
-        state = old if end > now else None
+        state = old if end > began else None
         for attempt in range(len(held) + 1):
             outcome = function.process(packet, state, attempt)
             other = [k for k in partner(function, key, outcome.state) if k not in partner(function, key, state)]

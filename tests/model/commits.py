@@ -43,7 +43,7 @@ class Committer(Outstanding):
 
     def written(self, key: int, record: Record | None, new: Record, now: int, anew: bool, flight: Flight) -> Flight:
         """Which keys the commit writes, with what condition each, and the partner that it leaves."""
-        before = () if record is None else partner(self.function, key, record.state)
+        before = () if record is None or anew else partner(self.function, key, record.state)
         after = partner(self.function, key, new.state)
         fresh = self.function.timed if record is None else anew or before != after
         over = now if fresh else None

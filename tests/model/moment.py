@@ -33,7 +33,7 @@ class Flight(NamedTuple):
     waiting: tuple[int, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     writes: tuple[Write, ...] = ()
-    left: tuple[Leave, ...] = ()  # the partner until now of a flow that gets another
+    left: tuple[Leave, ...] = ()  # the partner until now of a flow that moves
     conflicts: int = 0
     attempt: int = 0
     doubt: Doubt | None = None

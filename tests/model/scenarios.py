@@ -114,6 +114,7 @@ def pair(*kinds: str) -> tuple[Packet, ...]:
 
 OPEN, HALF_CLOSED = Record(Pair(0, 0, "open"), BEFORE, FAR), Record(Pair(0, 0, "fin"), BEFORE, FAR)
 TAKER = Record(Pair(1, 1, "open"), (9, 1), 0)  # dead, and stands where a flow would move to
+ENDING = (OPEN._replace(deadline=1), TAKER._replace(deadline=1))
 
 
 def ending(deadline: int) -> tuple[Record, ...]:
@@ -148,6 +149,7 @@ MOVES = (
     Scenario("move-warm", Balancer(), pair("move 0", "in 0"), start=(OPEN,), warm=True, ticks=1, stale_limit=0),
     Scenario("move-taken", Balancer(), pair("move 0", "out 1", "in 1"), cache=False, start=(OPEN,)),
     Scenario("move-dead", Balancer(), pair("move 0", "out 1", "in 1"), cache=False, start=(OPEN, TAKER), in_order=True),
+    Scenario("move-dying", Balancer(), pair("move 0", "out 1"), cache=False, start=ENDING, ticks=1, in_order=True),
 )
 
 SCENARIOS = {scenario.name: scenario for scenario in STANDING + TIMED + PAIRS + DEAD + MOVES}

@@ -1,8 +1,7 @@
-"""What instances do beside their pipes, by function: `duties_of` puts it together.
+"""What instances do beside their pipes, by function: a thread for each duty (duty.py).
 
-The table of functions stands here and not in them: a function is policy, compiled, and knows neither stores nor
-threads, and imports go downwards only (ARCHITECTURE.md). Modules are imported where a function needs them, since an
-instance of another one shall start without them.
+Which function has which (by_function.py) stands here and not in the functions: a function is policy, compiled, and
+knows neither stores nor threads, and imports go downwards only (ARCHITECTURE.md).
 """
 
 from __future__ import annotations
@@ -10,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from statelessnf.duties.backing import CHECKS, FLOWS, backing, stored_pairs, timed_flows
 from statelessnf.duties.duty import Duty, Host
-from statelessnf.duties.expiry import LEASE, MOST, Expiry
-from statelessnf.pipe_options import deployment_number
-from statelessnf.store.client import StoreClient
-from statelessnf.store.expiry import OnExpire, expire_due
 from statelessnf.store.url import StoreUrl
+
+WITH_DUTIES = ("load_balancer", "nat")
 
 Complete = Callable[[dict[str, Any], bytes, bytes], dict[str, Any]]
 """An event's document, header and record (b"": not known) to the document as it is told."""
@@ -27,60 +23,14 @@ class Work(NamedTuple):
 
     duties: list[Duty]
     complete: Complete = lambda document, _header, _record: document
-    on_expire: OnExpire = lambda _keys, _record: None
+    on_expire: Callable[[tuple[bytes, ...], bytes], None] = lambda _keys, _record: None
 
 
 def duties_of(host: Host, store: StoreUrl | None) -> Work:
     """Of the host's function, with a connection to the store (None: the baseline) for each. Raises StoreError."""
     function = host.deployment.function_class
-    work = _WORK[function.name](host, store) if function.name in _WORK else Work([])
-    if store is not None and is_timed(host):
-        work.duties.append(_expiry(host, store, work.on_expire))
-    return work
+    if function.name not in WITH_DUTIES and not function.timed:
+        return Work([])
+    from statelessnf.duties.by_function import work_of  # here: instances of other functions start sooner without it
 
-
-def is_timed(host: Host) -> bool:
-    """Whether the store ends the flows of the host's function by timers."""
-    return host.deployment.function_class.timed
-
-
-def _expiry(host: Host, store: StoreUrl, on_expire: OnExpire) -> Expiry:
-    services, _, close = backing(store, deployment_number(host.deployment.name), FLOWS)
-    return Expiry(lambda told: expire_due(services, MOST, LEASE, told).claimed, on_expire, close)
-
-
-def _balancing(host: Host, store: StoreUrl | None) -> Work:
-    from statelessnf.duties.health_checks import HealthChecks
-    from statelessnf.duties.loads import Loads
-
-    number = deployment_number(host.deployment.name)
-    checks = HealthChecks(host, number, backing(store, number, CHECKS))
-    if store is None:  # nothing counts flows
-        return Work([checks])
-    return Work([checks, Loads(host, backing(store, number, FLOWS))])
-
-
-def _translating(host: Host, store: StoreUrl | None) -> Work:
-    from statelessnf.duties.mapping_log import MappingLog
-    from statelessnf.duties.pool_use import PoolUse
-
-    log = MappingLog(host, deployment_number(host.deployment.name))
-    duties: list[Duty] = [log]
-    if (counted := _sessions(host, store)) is not None:
-        duties.append(PoolUse(host, *counted))
-    return Work(duties, log.created, log.deleted)
-
-
-def _sessions(host: Host, store: StoreUrl | None) -> tuple[Callable[[], int], Callable[[], None]] | None:
-    """How the deployment's sessions are counted, and what closes the connection; None: it would cost too much."""
-    if store is None:
-        return lambda: int(host.stats()["records"]) // 2, lambda: None
-    client, number = StoreClient(store), deployment_number(host.deployment.name)
-    if is_timed(host):
-        return lambda: timed_flows(client, number), client.close
-    if host.deployment.store.address.kind == "embedded":
-        return lambda: stored_pairs(client), client.close
-    return None
-
-
-_WORK = {"load_balancer": _balancing, "nat": _translating}
+    return work_of(host, store)

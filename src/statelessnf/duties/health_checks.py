@@ -12,70 +12,24 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from statelessnf.duties import findings
+from statelessnf.duties import checks, findings
 from statelessnf.duties.backing import Backing
+from statelessnf.duties.checks import Begun, Check, change_of, checks_of
 from statelessnf.duties.duty import Host
 from statelessnf.duties.findings import Finding, check_key
 from statelessnf.errors import StoreError
-from statelessnf.functions.balancer_config import BalancerConfig
-from statelessnf.functions.balancer_tables import Backend, backends
-from statelessnf.functions.health_check import HealthCheck
-from statelessnf.health import after
 from statelessnf.store.service_requests import Claim, Move, Timer, new_token
-from statelessnf.store.values import Change
 
 if TYPE_CHECKING:
     from statelessnf.duties.prober import Prober, Run
-    from statelessnf.probes import Probe
 
 MOST = 64  # checks that an instance runs at once
-LEASE = 3000  # ms in which a claim is taken up or given back
-MARGIN = 2000  # ms that a check may take beyond its time-out before another instance takes it over
 SHORTEST, LONGEST = 0.05, 0.5  # seconds between two looks
 ARMED = 1.0  # seconds: how often it is made sure that each check has its timer
-RENEWALS, LEAST_LIFE = 20, 60_000  # a finding is forgotten after so many intervals, or ms, without a check
-
-
-class Check(NamedTuple):
-    """A backend that is checked, and how."""
-
-    backend: Backend
-    check: HealthCheck
-
-    @property
-    def port(self) -> int:
-        """That of the server; BalancerConfig has seen to it that there is one."""
-        return self.backend.server.port or self.backend.service.ports[0][0]
-
-    @property
-    def hold(self) -> int:
-        """ms for which it is ours once it has begun."""
-        return max(LEASE, self.check.timeout_ms + MARGIN)
-
-    @property
-    def latest(self) -> int:
-        """ms from now to which an armed timer may be brought forward: never into somebody's lease."""
-        return max(self.check.interval_ms, self.hold)
-
-    @property
-    def name(self) -> str:
-        return f"server {self.backend.server} of service {self.backend.service.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A check under way. `token`: the claim's; `before`: the finding that stood; `at`: store's clock, ms."""
-
-    key: bytes
-    of: Check
-    token: bytes
-    before: bytes | None
-    at: int
 
 
 class HealthChecks:
@@ -131,7 +85,7 @@ class HealthChecks:
 
     def _begin_due(self) -> None:
         room = MOST - len(self._under_way)
-        claims = self._services.claim(room, LEASE) if room else []
+        claims = self._services.claim(room, checks.LEASE) if room else []
         if not claims:
             return
         self._services.end([(claim.id, claim.token) for claim in claims if claim.id not in self._checks])
@@ -149,7 +103,7 @@ class HealthChecks:
     def _held(self, claims: Sequence[Claim], now: int) -> list[bytes]:
         """Their tokens, those of slow checks after their lease was made longer; empty: it is not ours any more."""
         tokens = [claim.token for claim in claims]
-        slow = [i for i, claim in enumerate(claims) if self._checks[claim.id].hold > LEASE]
+        slow = [i for i, claim in enumerate(claims) if self._checks[claim.id].hold > checks.LEASE]
         ends = [now + self._checks[claims[i].id].hold for i in slow]
         moves = [Move(tokens[i], Timer(claims[i].id, end, new_token())) for i, end in zip(slow, ends, strict=True)]
         for i, move, moved in zip(slow, moves, self._services.move(moves), strict=True):
@@ -169,7 +123,7 @@ class HealthChecks:
         results = [] if self._prober is None else self._prober.finished()
         for begun, _ in results:
             del self._under_way[begun.key]
-        self._values.replace([_change(begun, probe) for begun, probe in results])
+        self._values.replace([change_of(begun, probe) for begun, probe in results])
         self._services.move([self._again(begun, begun.at + begun.of.check.interval_ms) for begun, _ in results])
 
     def _again(self, begun: Begun, due: int) -> Move:
@@ -190,16 +144,3 @@ class HealthChecks:
     def _is_down(self, each: Check, finding: Finding) -> bool:
         """Where nothing is found (any more: the store was emptied) it is as it was."""
         return not finding.health.up if finding.health.known else each.backend.identity in self._down
-
-
-def checks_of(settings: BaseModel) -> list[Check]:
-    """Of a section [load_balancer]."""
-    known = backends(cast(BalancerConfig, settings))
-    return [Check(backend, backend.service.check) for backend in known if backend.service.check is not None]
-
-
-def _change(begun: Begun, probe: Probe) -> Change:
-    check = begun.of.check
-    health = after(findings.read(begun.before).health, probe.passed, check)
-    new = findings.written(Finding(health, time.time_ns() // 1_000_000, probe.finding))
-    return Change(begun.key, begun.before, new, max(RENEWALS * check.interval_ms, LEAST_LIFE))

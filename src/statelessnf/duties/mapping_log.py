@@ -103,6 +103,9 @@ class MappingLog:
 
 
 def _created(packet: Any, record: Any, filtering: str) -> Mapping:
+    """`packet`: as rewritten, or as received. In a hairpin session the first says, as the flow's second key does, which
+    inner host the other side is.
+    """
     protocol, inner, outer = int(packet["protocol"]), _endpoint(record, "inner"), _endpoint(record, "outer")
     ends = [_endpoint(packet, end) for end in ("source", "destination")]
     remote = next((end for end in ends if end not in (inner, outer)), None)
@@ -112,7 +115,7 @@ def _created(packet: Any, record: Any, filtering: str) -> Mapping:
 def _deleted(keys: tuple[bytes, ...], value: bytes, filtering: str) -> Mapping:
     record = np.frombuffer(value, Nat.record, 1, _ENVELOPE)[0]
     protocol, inner, outer = keys[0][10], _endpoint(record, "inner"), _endpoint(record, "outer")
-    remote = next((other for key in keys for one, other in _both_ways(_ends(key)) if one == inner), None)
+    remote = next((other for key in keys for one, other in _both_ways(_ends(key)) if one == outer), None)
     return Mapping(False, deadline_of(value), protocol, inner, outer, _remote(remote, protocol, filtering))
 
 

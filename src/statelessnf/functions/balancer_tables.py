@@ -10,6 +10,7 @@ go by the place of the server in that table.
 import hashlib
 import math
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Any, NamedTuple
 
@@ -146,11 +147,17 @@ def _slots(service: Service, ready: Mapping[int, Server]) -> Array:
     places = np.array(list(ready), np.int64)
     weights = [server.weight for server in ready.values()]
     if service.policy == "consistent_hash" and ready:
-        names = {str(server).encode(): server.weight for server in ready.values()}
-        return places[maglev_slots(names, service.table_size)]
+        names = tuple((str(server).encode(), server.weight) for server in ready.values())
+        return places[_hashed(names, service.table_size)]
     if service.policy == "weighted" and ready:
         return np.repeat(places, np.array(weights) // math.gcd(*weights))
     return places
+
+
+@lru_cache(maxsize=1024)
+def _hashed(names: tuple[tuple[bytes, int], ...], size: int) -> Array:
+    """`maglev_slots`, kept (32 KB for the default size): of all services only one changes when a server goes down."""
+    return maglev_slots(dict(names), size).astype(np.uint16)
 
 
 def _rule(service: Service) -> Rule:
