@@ -29,9 +29,9 @@ def run(host: Namespace, *command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE, check=True).stdout
 
 
-def fetch(host: Namespace, url: str) -> str:
+def fetch(host: Namespace, url: str, *options: str) -> str:
     """SHA-256 in hex of what curl gets."""
-    command = ("curl", "--silent", "--show-error", "--fail", "--max-time", str(4 * PATIENCE), url)
+    command = ("curl", "--silent", "--show-error", "--fail", "--max-time", str(4 * PATIENCE), *options, url)
     with host.entered():
         done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
