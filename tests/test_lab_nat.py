@@ -23,6 +23,8 @@ from lab_clients import (
     download,
     fetch,
     fetch_by_ftp,
+    first_error,
+    icmp_listener,
     path_mtu,
     resolve,
     udp_hop,
@@ -35,7 +37,7 @@ from statelessnf.lab.routed import FAR, FAR_TOO, FAR_V6, NARROW, NARROW_MTU, ROU
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
 POOL = ip_network("203.0.113.8/29")
-TIME_EXCEEDED, UNREACHABLE, PORT = 11, 3, 3  # ICMP
+TIME_EXCEEDED, UNREACHABLE, PORT, TOO_BIG = 11, 3, 3, 4  # ICMP
 
 
 @pytest.fixture(scope="module", params=["linux", "statelessnf"])
@@ -147,8 +149,11 @@ def test_path_mtu_outside(nat: NatLab) -> None:
 
 def test_path_mtu_inside(nat: NatLab) -> None:
     """A router inside says so to the far host: the message goes out with an external address and quotes one."""
-    with serving(nat.topology.far, FAR_TOO, 7, Content):
+    with icmp_listener(nat.topology.far) as heard, serving(nat.topology.far, FAR_TOO, 7, Content):
         assert download(nat.behind, FAR_TOO, 7) == Content.CONTENT
+        told = first_error(heard)
+    assert (told.type, told.code) == (UNREACHABLE, TOO_BIG)
+    assert ip_address(told.sender) in POOL  # RFC 5508 REQ-5: no inner address leaves
     with serving(nat.topology.far, FAR_TOO, 7, WhoAsks):
         external = ip_address(ask(nat.behind, FAR_TOO, 7)[0])  # the same for all that a host does: RFC 4787 REQ-2
     assert path_mtu(nat.topology.far, external) == NARROW_MTU
