@@ -90,6 +90,13 @@ class Function:
         return []
 
     @staticmethod
+    def shortest_life(config: Any) -> int | None:
+        """Milliseconds: the least that a flow's record lives on. None: nothing is harmed by a record that is used a
+        little longer than it lives, as no other flow may have what it stands for. Never compiled.
+        """
+        return None
+
+    @staticmethod
     def timed(config: Any) -> bool:
         """Whether timers of the store tell the end of flows (protocol.md, rule 10), at some cost. Never compiled."""
         return False
