@@ -1,6 +1,7 @@
 """Behind the NAT everything works that hosts do, with two instances and every packet through another one (RFC 4787).
 
-Each test runs with a Linux router in the instances' place, too: what that cannot do either would be the lab's fault.
+Each test runs for both ends of the scale of filtering; and with a Linux router in the instances' place: what that
+cannot do either would be the lab's fault.
 """
 
 import select
@@ -40,7 +41,10 @@ POOL = ip_network("203.0.113.8/29")
 TIME_EXCEEDED, UNREACHABLE, PORT, TOO_BIG = 11, 3, 3, 4  # ICMP
 
 
-@pytest.fixture(scope="module", params=["linux", "statelessnf"])
+FILTERING = ["address-and-port", "endpoint-independent"]
+
+
+@pytest.fixture(scope="module", params=["linux", *FILTERING])
 def nat(request: pytest.FixtureRequest) -> Iterator[NatLab]:
     with nat_lab(request.param) as lab:
         yield lab
@@ -114,6 +118,21 @@ def test_mapping_is_independent_of_the_endpoint(nat: NatLab) -> None:
                 assert seen[1] % 2 == endpoint.getsockname()[1] % 2  # RFC 4787 REQ-4
 
 
+def test_filtering(nat: NatLab) -> None:
+    """RFC 4787 REQ-8: who the host has not spoken to reaches it only if the filtering is endpoint-independent."""
+    with serving(nat.topology.far, FAR, 3478, Stun), datagrams(nat.host) as endpoint, datagrams(nat.neighbour) as other:
+        other.bind((str(NEIGHBOUR.ip), 0))
+        other.sendto(b"hello", discover(endpoint, FAR))
+        if nat.translator == "endpoint-independent":
+            assert endpoint.recvfrom(64) == (b"hello", other.getsockname())
+            endpoint.sendto(b"yourself", other.getsockname())
+            assert other.recv(64) == b"yourself"
+        else:
+            endpoint.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                endpoint.recv(64)
+
+
 def test_passive_ftp(nat: NatLab) -> None:
     with serving(nat.topology.far, FAR, 21, Ftp):
         assert fetch_by_ftp(nat.host, FAR) == Ftp.FILE
@@ -176,7 +195,7 @@ def test_ipv6(nat: NatLab) -> None:
         assert download(nat.host, FAR_V6, 9) == Content.CONTENT
 
 
-@pytest.mark.parametrize("nat", ["statelessnf"], indirect=True, scope="module")
+@pytest.mark.parametrize("nat", FILTERING, indirect=True, scope="module")
 def test_a_download_survives_an_instance(nat: NatLab) -> None:
     """`kill -9` in the middle: as soon as its end is seen, the other one gets all packets."""
     topology, (survivor, victim) = nat.topology, nat.instances
