@@ -45,6 +45,7 @@ void Flights::begin(const Moment& moment, const TableSet& tables) {
   tables_ = &tables;
   table_.sweep(moment.ms, swept_a_step);
   if (store_ == nullptr) return;
+  if (!resting_.empty()) mind_resting();
   const bool waiting = store_->outstanding() > 0 || !stranded_.empty();
   if (moment.us >= polled_us_ + (waiting ? answer_interval_us : poll_interval_us)) {
     polled_us_ = moment.us;
@@ -85,6 +86,7 @@ void Flights::enter(std::uint32_t packet, const Key& key, std::uint64_t hash) {
   if (index == none) return outlet_.drop(packet, Drop::flow_table_full);
   Entry& entry = table_[index];
   if (entry.flight != none) {
+    if (wakes(flights_[entry.flight], packet)) return wake(flights_[entry.flight], packet);
     if (!wait_behind(entry.flight, packet)) outlet_.drop(packet, Drop::queue_full);
   } else if (mode_ == Mode::baseline) {
     batch_.add(index, packet, always_fresh);
@@ -218,6 +220,10 @@ void Flights::settle(const Lane& lane) {
         rest = rest_from(job);
         break;
       }
+      if (may_rest(lane, job)) {
+        PacketQueue early = rest_from(job);
+        return let_rest(lane.entry, early);
+      }
       const bool forward = forwards(job);
       if (forward) refresh_at = refresh_due(lane, job);
       if (!forward || refresh_at != Refresh::pressing) {
@@ -253,6 +259,7 @@ void Flights::abandon() {
   }
   outlet_.drop_all(learned_, Drop::stopped);
   ready_.clear();
+  resting_.clear();
   stranded_.clear();
 }
 

@@ -43,7 +43,7 @@ struct Moment {
 };
 
 struct Flight {
-  enum class Phase : std::uint8_t { idle, reading, committing };
+  enum class Phase : std::uint8_t { idle, reading, committing, resting };  // resting: looked up again in a while
   std::uint32_t entry = none;
   Phase phase = Phase::idle;
   Answer answer = Answer::absent;
@@ -111,6 +111,13 @@ class Flights : private StoreEvents {
   void release(std::uint32_t packet, Bytes value);
   void release_all(PacketQueue& queue, Bytes value);
   void close(std::uint32_t entry);
+
+  // orphans.cpp: later fragments that are here before the first one's record
+  bool may_rest(const Lane& lane, std::uint32_t job) const;
+  void let_rest(std::uint32_t entry, PacketQueue& packets);
+  bool wakes(const Flight& flight, std::uint32_t packet) const;
+  void wake(Flight& flight, std::uint32_t first);
+  void mind_resting();
 
   // commits.cpp: requests
   void commit(const Lane& lane, std::uint32_t job, PacketQueue& held, PacketQueue& rest);
@@ -183,6 +190,11 @@ class Flights : private StoreEvents {
   Batch batch_;
   std::vector<Flight> flights_;
   std::vector<std::array<std::uint8_t, largest_value>> committed_;  // by flight, of a function that rewrites
+  struct Resting {
+    std::uint32_t flight;
+    std::uint64_t due;  // us
+  };
+  std::vector<Resting> resting_;
   std::vector<std::uint32_t> free_, ready_, stranded_;  // stranded: of unknown outcome, until the store is back
   PacketQueue learned_;
   struct Rerun {
