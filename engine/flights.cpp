@@ -80,7 +80,10 @@ bool Flights::wait_behind(std::uint32_t flight, std::uint32_t packet) {
 
 void Flights::enter(std::uint32_t packet, const Key& key, std::uint64_t hash) {
   if (batch_.full()) run_batch();
-  if (originals_) originals_->keep(packet, pool_[packet].header);
+  if (originals_) {
+    originals_->keep(packet, pool_[packet].header);
+    pool_[packet].ran = false;
+  }
   std::uint32_t index = table_.find(key, hash);
   if (index == none) index = table_.insert(key, hash, moment_.ms);
   if (index == none) return outlet_.drop(packet, Drop::flow_table_full);
