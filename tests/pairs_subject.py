@@ -71,7 +71,9 @@ class PairSubject:
     def _run(self, version: int, packet: bytes, attempt: int, record: bytes) -> Ran:
         sent = np.frombuffer(packet, PACKET).copy()
         sent["attempt"] = attempt
-        outcome = run_plain(self.function, sent[0], np.frombuffer(record, self.function.record)[0], self._plain[version])
+        outcome = run_plain(
+            self.function, sent[0], np.frombuffer(record, self.function.record)[0], self._plain[version]
+        )
         verdict = "forward" if outcome.verdict == FORWARD else "function_error"
         if not outcome.fault and outcome.verdict >> 8:
             verdict = self.function.drop_reasons[(outcome.verdict >> 8) - 1]

@@ -110,7 +110,5 @@ def balancer_subject(on_server_down: str) -> PairSubject:
     more = {"address": VIRTUAL, "servers": pool, "affinity": "source", "on_server_down": on_server_down}
     services = [{"name": name, "ports": [port], **more} for name, port in (("web", 80), ("tls", 443))]
     whole = BalancerConfig.model_validate({"services": services, "other_traffic": "drop"})
-    down = [
-        [one.identity for one in backends(whole) if str(one.server.address) == server] for server in ("", *SERVERS)
-    ]
+    down = [[one.identity for one in backends(whole) if str(one.server.address) == server] for server in ("", *SERVERS)]
     return PairSubject(LoadBalancer, [whole.informed(down=lost) for lost in down])

@@ -1,9 +1,9 @@
 """Several real engines with a function that rewrites, over a simulated store; what each packet did is judged.
 
-Beside what engine_world.py says, `problems` collects: a packet whose end no record explains that its instance could have
-read between the packet's arrival and its end (so a change that left before its commit, a packet translated for another
-flow, or not at all); a commit that is no run of the function on the record that it replaced; a record that does not
-stand under both of its keys; two flows that leave as one.
+Beside what engine_world.py says, `problems` collects: a packet whose end no record explains that its instance could
+have read between the packet's arrival and its end (so a change that left before its commit, a packet translated for
+another flow, or not at all); a commit that is no run of the function on the record that it replaced; a record that does
+not stand under both of its keys; two flows that leave as one.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class PairsWorld(World):
             if len(alive) > 1:
                 self.problems.append("a flow's record was overwritten by another flow's")
             keys, writer = {stood.key for stood in written}, self._writers[link.number]
-            bases = {self.subject.fields(before) for before in befores} | ({self.subject.nothing} if not alive else set())
+            bases = {self.subject.fields(before) for before in befores} | (
+                {self.subject.nothing} if not alive else set()
+            )
             runs = [self._reached(writer, keys, base).get(self.subject.fields(value)) for base in bases]
             if not any(run is not None for run in runs):
                 self.problems.append(f"no packet made {self.subject.row(value)} of {bases}")

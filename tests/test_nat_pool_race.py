@@ -1,7 +1,7 @@
-"""Two instances open 50,000 flows at once against a pool that they nearly fill: no shared mapping, nothing that leaks.
+"""Two instances open 50,000 flows at once and nearly fill the pool: no shared mapping, nothing that leaks.
 
-One external address, one remote endpoint: each port of the pool is one flow's or nobody's. The flows' own ports are few,
-so nearly every flow competes; some are opened at both instances at once. Who gets no port is told so by name.
+One external address, one remote endpoint: each port of the pool is one flow's or nobody's. The flows' own ports are
+few, so nearly every flow competes; some are opened at both instances at once. Who gets no port is told so by name.
 """
 
 from __future__ import annotations
