@@ -38,6 +38,7 @@ class Sample(NamedTuple):
     side: int
     flow: str
     fragment: bool = False  # looks its datagram up first, so others of its flow may overtake it
+    quotes: bool = False  # an ICMP error: about a packet that went the other way
 
 
 @dataclass(slots=True)
@@ -55,6 +56,9 @@ class Journey:
     verdict: str = ""  # "forward", a drop reason, "killed"
     certain: bool = False  # the function has decided
     report: int = -1  # value of its event
+    turn: int = NEVER  # the store's latest when it arrived
+    leaves: bytes = b""  # as it left
+    way: int = -1  # side on which it left
 
     def observed(self) -> Observed:
         outcome = Outcome(self.verdict, self.report) if self.certain else None
@@ -92,13 +96,20 @@ Release = Callable[[Journey, Sequence[Write]], str]
 class World:
     """`options`: those of a pipe, without link and store. `reasons`: the function's drop reasons."""
 
-    def __init__(self, options: Mapping[str, Any], reasons: Sequence[str], nodes: int, release: Release) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        reasons: Sequence[str],
+        nodes: int,
+        release: Release,
+        server: SimulatedServer | None = None,
+    ) -> None:
         limits = {"packets": 256, "flows": 64, "flights": 32, "queue": 64, "stale_ms": STALE_MS}
         self._options = {"link": True, "deployment": DEPLOYMENT, "secret": SECRET, "limits": limits, **options}
         self._options |= {"frames": 256, "frame_size": 2048, "captured": 1024, "events": 1024}
         self._options["store"] = {"address": "unix:/nowhere", "stale_ms": STALE_MS}
         self._reasons, self._release = reasons, release
-        self.server = SimulatedServer()
+        self.server = server or SimulatedServer()
         self._start_us = self.server.now_us - 1_000_000_000
         self.tick = self.turn = 0
         self.journeys: list[Journey] = []
@@ -136,6 +147,7 @@ class World:
         for journey in node.under_way.values():
             if journey.arrived == NEVER:
                 journey.arrived, journey.arrived_us, journey.now = self.tick, self.now_us, self.now_ms
+                journey.turn = self.turn
         node.pipe.set_clock(self.now_ms)  # the store's, to the millisecond: records hold it
         node.pipe.step(self.now_us)
         self._take(node)
@@ -263,16 +275,24 @@ class World:
 
     def _take(self, node: Node) -> None:
         self._gather()
-        ended = [(token, "forward", True) for token, _, _ in node.pipe.collect() if token != GENERATED]
+        ended = []
+        for token, way, frame in node.pipe.collect():
+            if token != GENERATED:
+                node.under_way[token].way, node.under_way[token].leaves = way, frame
+                ended.append((token, "forward", True))
         for token, reason, own, _ in node.pipe.dropped():
             decided = reason in ("denied", "function_error")
             ended.append((token, self._reasons[own] if reason == "denied" and own >= 0 else reason, decided))
         journeys = {token: self._end(node, token, verdict, certain) for token, verdict, certain in ended}
         self._report(node, list(journeys.values()))
-        known = [write for write in self.writes if write.writer == node.number and write.turn <= node.heard]
         for journey in journeys.values():
-            if journey.certain and (problem := self._release(journey, known)):
+            if journey.certain and (problem := self._judge(node, journey)):
                 self.problems.append(f"{journey.sample.name}: {problem}")
+
+    def _judge(self, node: Node, journey: Journey) -> str:
+        """What is wrong with the end that a packet has come to, as the function decided."""
+        known = [write for write in self.writes if write.writer == node.number and write.turn <= node.heard]
+        return self._release(journey, known)
 
     def _end(self, node: Node, token: int, verdict: str, certain: bool) -> Journey:
         journey = node.under_way.pop(token)

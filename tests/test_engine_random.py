@@ -9,7 +9,7 @@ was acknowledged is in the record that the store ends with, (d) nothing left bef
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -22,6 +22,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
 import tally_function as tally
+from engine_moves import ACTS
 from engine_oracle import Explanation, Observed, Outcome, Run
 from engine_world import STALE_MS, Journey, Sample, World, Write, key_of, packet_of
 from statelessnf.builder import build
@@ -96,7 +97,6 @@ def explained(journey: Journey) -> bool:
 MOVES = {"send": 6, "round": 4, "step": 3, "calm": 2, "serve": 2, "deliver": 2}  # how often; all others once
 KINDS = [kind for kind, often in MOVES.items() for _ in range(often)]
 KINDS += ["wait", "cut", "connect", "crash", "memory", "late"]
-WAITS = (500, 5_000, 50_000, 300_000, 300_000, 1_200_000, 9_000_000, 40_000_000)  # us
 RANDOM = settings(
     max_examples=500,
     deadline=None,
@@ -106,22 +106,6 @@ RANDOM = settings(
 )
 numbers = st.integers(0, 63)
 scripts = st.lists(st.tuples(st.integers(0, len(KINDS) - 1), numbers, numbers), min_size=20, max_size=80)
-
-
-Act = Callable[[World, int, int], None]  # on a node, with a number
-ACTS: dict[str, Act] = {
-    "round": lambda world, node, _: world.round(node),
-    "step": lambda world, node, _: world.step(node),
-    "serve": lambda world, node, value: world.serve(node, value % 4 + 1),
-    "deliver": lambda world, node, value: world.deliver(node, value % 3 + 1),
-    "wait": lambda world, _, value: world.wait(WAITS[value % len(WAITS)]),
-    "cut": lambda world, node, value: world.cut(node, late=value % 2 == 1),
-    "connect": lambda world, node, _: world.connect(node),
-    "crash": lambda world, node, _: world.crash(node),
-    "memory": lambda world, _, value: world.limit_memory(0 if value % 2 else None),
-    "calm": lambda world, _, __: world.calm(),
-    "late": lambda world, _, __: world.serve_late(),
-}
 
 
 def play(world: World, subject: Subject, script: Sequence[Move], choose: Any) -> None:

@@ -7,11 +7,9 @@ that an operator reads about: with the store gone, cached flows go on for `stale
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +23,7 @@ import tally_function as tally
 from fault_proxy import FaultProxy
 from statelessnf._engine import Pipe
 from statelessnf.builder import build
+from store_harm import PLAN, do, proxied
 from tally_function import Tally
 
 STALE_MS = 300
@@ -81,12 +80,6 @@ class Engine:
 
     def ready(self) -> None:
         self.until(self.pipe.available)
-
-
-@contextmanager
-def proxied(server: Path) -> Iterator[FaultProxy]:
-    with tempfile.TemporaryDirectory() as folder, FaultProxy(server, Path(folder) / "p") as proxy:
-        yield proxy
 
 
 @pytest.fixture
@@ -159,30 +152,6 @@ def test_a_lost_acknowledgement_counts_once(proxy: FaultProxy, valkey_server: Pa
         (value,) = [client.get(key) for key in client.scan_iter()]
     assert value is not None
     assert int.from_bytes(value[18:22], "little") == 1
-
-
-HARM = st.sampled_from(["cut", "stall", "resume", "truncate", "refuse", "allow", "delay", "calm"])
-PLAN = st.lists(st.tuples(HARM, st.integers(0, 200)), min_size=3, max_size=12)
-
-
-def do(proxy: FaultProxy, harm: str, value: int) -> None:
-    match harm:
-        case "cut":
-            proxy.cut()
-        case "stall":
-            proxy.stall()
-        case "resume":
-            proxy.resume()
-        case "truncate":
-            proxy.truncate(value + 1)
-        case "refuse":
-            proxy.refuse()
-        case "allow":
-            proxy.refuse(False)
-        case "delay":
-            proxy.delay(value / 100_000)
-        case "calm":
-            proxy.delay(0)
 
 
 @pytest.fixture(scope="module")
