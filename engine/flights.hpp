@@ -160,7 +160,7 @@ class Flights : private StoreEvents {
   bool depart(std::uint32_t packet, Bytes value);
   bool turns_back(const Packet& packet) const;
   void turn_back(std::uint32_t packet);
-  void head_for(Packet& packet, bool elsewhere, Bytes value) const;
+  void head_for(Packet& packet, bool elsewhere, bool hairpin, Bytes value) const;
 
   // answers.cpp: what the store said
   void resume(std::uint32_t flight);

@@ -242,16 +242,16 @@ bool Flights::depart(std::uint32_t index, Bytes value) {
   }
   const Tuple wanted = tuple_of(packet.header);
   if (!(wanted == was) && !rewrite(packet.frame, packet.header, packet.layout, wanted)) return false;
-  head_for(packet, goes_elsewhere(packet.header, was), value);
+  const bool elsewhere = goes_elsewhere(packet.header, was);
+  const bool hairpin = elsewhere && packet.frame.side == Side::inside;
+  if (hairpin) packet.frame.side = Side::outside;  // what came from inside stays there (RFC 4787 section 6)
+  if (outlet_.is_led()) head_for(packet, elsewhere, hairpin, value);
   return true;
 }
 
 // Which way it goes. `known` is whoever opened the flow; nobody where the packet goes the other way, and none of
 // several remote hosts that share a record.
-void Flights::head_for(Packet& packet, bool elsewhere, Bytes value) const {
-  const bool hairpin = elsewhere && packet.frame.side == Side::inside;
-  if (elsewhere)
-    packet.frame.side = Side::outside;  // what came from inside stays there: a hairpin (RFC 4787 section 6)
+void Flights::head_for(Packet& packet, bool elsewhere, bool hairpin, Bytes value) const {
   packet.hop = elsewhere ? Hop::destination : Hop::as_received;
   packet.mac = Mac{};
   const std::size_t at = envelope_size + program_.record_size();
