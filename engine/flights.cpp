@@ -120,10 +120,11 @@ void Flights::run_batch() {
   }
 }
 
-// Rule 2: only a fresh record justifies a DROP, or anything that rests on absence. Without a cache nothing may lag.
+// Rule 2: only a fresh record justifies a DROP, or anything that rests on absence. Without a cache nothing may lag, and
+// with one by no more than stale_limit: the answer may be one to a request of before a long silence (rule 14).
 bool Flights::decided(const Lane& lane, std::uint32_t job) const {
   if (pool_[batch_.packet(job)].order < lane.fresh_before) return true;
-  return mode_ == Mode::tracked && forwards(job) && !batch_.absent(lane);
+  return mode_ == Mode::tracked && trusting_ && forwards(job) && !batch_.absent(lane);
 }
 
 bool Flights::forwards(std::uint32_t job) const {

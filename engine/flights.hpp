@@ -169,7 +169,7 @@ class Flights : private StoreEvents {
   void after_refusal(Flight& flight);
   void again(Flight& flight);
   void doubt(Flight& flight);
-  bool settle_doubt(Flight& flight);
+  bool settle_doubt(Flight& flight, PacketQueue& again_first);
   PacketQueue take_doubted(Flight& flight);
   std::uint64_t stored_nonce(Entry& entry) const;
   void run_waiting(std::uint32_t flight);
