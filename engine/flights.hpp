@@ -146,6 +146,7 @@ class Flights : private StoreEvents {
   bool find_partner(const Entry& entry, std::uint32_t job, Key& partner) const;
   Pair write_pair(Entry& entry, const Lane& lane, std::uint32_t job, std::uint8_t* to);
   Bytes counter_of(Bytes value) const;
+  bool counts_anew(Entry& entry, Bytes fresh) const;
   void request_pair(std::uint32_t flight, const Lane& lane, const Pair& pair, Bytes fresh, std::uint64_t now,
                     std::uint64_t expire_at);
   void give_up_entry(const Key& key);

@@ -61,7 +61,7 @@ Flights::Pair Flights::write_pair(Entry& entry, const Lane& lane, std::uint32_t 
     pair.has_partner = true;
   }
   pair.moves = had && !(pair.partner == pair.partner_until);
-  pair.anew = !had || pair.moves;
+  pair.anew = pair.has_partner ? !had || pair.moves : !stands;
   pair.opened = !had || has_opened(tail, entry.key, pair.partner_until);
   if (pair.has_partner) {
     link_keys(tail, entry.key, pair.partner);
@@ -77,11 +77,19 @@ Bytes Flights::counter_of(Bytes value) const {
   return value.subspan(envelope_size + traits.counter, 8);
 }
 
-// The Function of the store where nothing less will do; MSETEX for a new flow without timers.
+// Does another counter count the flow from now on?
+bool Flights::counts_anew(Entry& entry, Bytes fresh) const {
+  const Bytes before = counter_of(entry.stored()), after = counter_of(fresh);
+  return !std::equal(before.begin(), before.end(), after.begin(), after.end());
+}
+
+// The Function of the store where nothing less will do; MSETEX for a new flow without timers. A timer that fires before
+// the record's deadline is armed again then, so that a change of the record alone need not touch it.
 void Flights::request_pair(std::uint32_t index, const Lane& lane, const Pair& pair, Bytes fresh, std::uint64_t now,
                            std::uint64_t expire_at) {
   Entry& entry = table_[flights_[index].entry];
-  const bool creates = batch_.absent(lane), timed = program_.traits().timed;
+  const bool creates = batch_.absent(lane);
+  const bool timed = program_.traits().timed && (pair.anew || creates || counts_anew(entry, fresh));
   if (pair.has_partner) give_up_entry(pair.partner);
   if (pair.moves) give_up_entry(pair.partner_until);
   if (!pair.has_partner && !timed) return store_->commit(index, entry.key, entry.stored(), fresh, expire_at);

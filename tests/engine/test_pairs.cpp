@@ -245,6 +245,25 @@ TEST_CASE("a function without timers makes pairs by MSETEX, and keeps changes to
   CHECK(change.old.size() == envelope_size + mask::record_size + 19);
 }
 
+TEST_CASE("a change of the record alone leaves the flow's timer alone") {
+  Traits traits = mask::traits;
+  traits.timed = true;
+  PairsRig rig(Mode::off, {}, traits);
+  rig.out(Order::keep, 1);
+  rig.step();
+  rig.store->serve();
+  rig.step();
+  CHECK(rig.store->requests.front().timed);
+  rig.run();
+  rig.in(Order::change, 2);
+  rig.step();
+  rig.store->serve();
+  rig.step();
+  REQUIRE(rig.store->requests.size() == 1);
+  CHECK(rig.store->requests.front().kind == Request::Kind::put);
+  CHECK(!rig.store->requests.front().timed);
+}
+
 TEST_CASE("a function with timers names what counts its flows") {
   Traits traits = mask::traits;
   traits.timed = true;

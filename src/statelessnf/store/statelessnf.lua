@@ -263,11 +263,26 @@ local function attend(keys, entry, due, token, counter)
   end
 end
 
+-- A new flow whose keys are free, as nearly all are: true, with all that belongs to it.
+local function begin(keys, put, due, token, counter)
+  if put.same or put.old or put.former then return false end
+  if set(put.key, put.partner, put.new, put.at, 'NX') == 0 then return false end
+  local entry = token .. string.char(#counter) .. counter .. (put.partner or '')
+  if server.call('HSETNX', keys[2], put.key, entry) == 1 then
+    server.call('ZADD', keys[1], due, put.key)
+    adjust(keys[3], counter, 1)
+  else
+    attend(keys, entry_of(keys, put.key), due, token, counter)
+  end
+  return true
+end
+
 local function flow_put(keys, args)
   local put, token, counter = wanted(keys[4], keys[5], keys[6], args), args[6] or '', args[7] or ''
   local due = put and deadline(put.new)
   if not due or put.at < due then return refuse('no such change, no record, or it vanishes before its deadline') end
   if #token ~= 8 or #counter > 255 then return refuse('no token, or a counter of more than 255 bytes') end
+  if begin(keys, put, due, token, counter) then return { 1 } end
   local hindered = obstacle(put)
   if hindered then return hindered end
   local entry = entry_of(keys, put.key)
