@@ -89,16 +89,20 @@ void Flights::after_read(std::uint32_t index) {
   // Neither ours nor what we replaced: ours may have been written and replaced in turn. Running again could count a
   // packet twice, so its sender has to (docs/decisions/unknown-outcome.md).
   if (stored == flight.replaced) return doubt(flight);
-  settle_doubt(flight);
+  PacketQueue first;
+  settle_doubt(flight, first);
   outlet_.drop_all(flight.held, Drop::unknown_outcome);
+  flight.waiting.prepend(pool_, first);
 }
 
 // A pair was not created. If its own key is free, the other one is not: the next candidate (rule 5).
 void Flights::after_refusal(Flight& flight) {
   flight.refused = false;
   if (table_[flight.entry].size == 0) return next_attempt(flight);
-  settle_doubt(flight);
+  PacketQueue first;
+  settle_doubt(flight, first);
   again(flight);
+  flight.waiting.prepend(pool_, first);
 }
 
 std::uint64_t Flights::stored_nonce(Entry& entry) const {
@@ -125,14 +129,15 @@ PacketQueue Flights::take_doubted(Flight& flight) {
 
 // The record is no longer what our commit in doubt was to replace. If ours stands there, what it held has happened;
 // if somebody else's does, ours may lie below it (docs/decisions/unknown-outcome.md).
-bool Flights::settle_doubt(Flight& flight) {
+// `again_first`: packets that have to run again, before all others of the flight.
+bool Flights::settle_doubt(Flight& flight, PacketQueue& again_first) {
   if (flight.doubted == 0) return false;
   PacketQueue doubted = take_doubted(flight);
   Entry& entry = table_[flight.entry];
   if (stored_nonce(entry) != flight.doubted) {
     outlet_.drop_all(doubted, Drop::unknown_outcome);
   } else if (originals_) {
-    flight.waiting.prepend(pool_, doubted);  // other candidates may have been tried since: what stands says it again
+    again_first = doubted;  // other candidates may have been tried since: what stands says it again
   } else {
     release_all(doubted, entry.stored());
   }
@@ -161,7 +166,10 @@ void Flights::after_commit(std::uint32_t index) {
     case Answer::vanished:
       stats_.conflicts.add();
       flight.based = !flight.swapped;  // on what the reply brought
-      if (settle_doubt(flight)) return again(flight);
+      if (PacketQueue first; settle_doubt(flight, first)) {
+        again(flight);
+        return flight.waiting.prepend(pool_, first);
+      }
       if (++flight.conflicts > limits_.conflicts) {
         flight.conflicts = 0;
         return outlet_.drop_all(flight.held, Drop::conflict_limit);

@@ -81,7 +81,10 @@ inline void Batch::add(std::uint32_t index, std::uint32_t packet, std::uint64_t 
   Packet& added = pool_[packet];
   const std::uint32_t job = jobs_++;
   added.header.effect_count = 0;
-  if (originals_ != nullptr && added.stage == Stage::flow) originals_->restore(packet, added.header);
+  if (originals_ != nullptr && added.stage == Stage::flow) {
+    if (added.ran) originals_->restore(packet, added.header);
+    added.ran = true;
+  }
   packets_[job] = packet;
   following_[job] = none;
   work_[job].packet = &added.header;

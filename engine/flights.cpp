@@ -45,6 +45,7 @@ void Flights::begin(const Moment& moment, const TableSet& tables) {
   tables_ = &tables;
   table_.sweep(moment.ms, swept_a_step);
   if (store_ == nullptr) return;
+  if (!resting_.empty()) mind_resting();
   const bool waiting = store_->outstanding() > 0 || !stranded_.empty();
   if (moment.us >= polled_us_ + (waiting ? answer_interval_us : poll_interval_us)) {
     polled_us_ = moment.us;
@@ -79,12 +80,16 @@ bool Flights::wait_behind(std::uint32_t flight, std::uint32_t packet) {
 
 void Flights::enter(std::uint32_t packet, const Key& key, std::uint64_t hash) {
   if (batch_.full()) run_batch();
-  if (originals_) originals_->keep(packet, pool_[packet].header);
+  if (originals_) {
+    originals_->keep(packet, pool_[packet].header);
+    pool_[packet].ran = false;
+  }
   std::uint32_t index = table_.find(key, hash);
   if (index == none) index = table_.insert(key, hash, moment_.ms);
   if (index == none) return outlet_.drop(packet, Drop::flow_table_full);
   Entry& entry = table_[index];
   if (entry.flight != none) {
+    if (wakes(flights_[entry.flight], packet)) return wake(flights_[entry.flight], packet);
     if (!wait_behind(entry.flight, packet)) outlet_.drop(packet, Drop::queue_full);
   } else if (mode_ == Mode::baseline) {
     batch_.add(index, packet, always_fresh);
@@ -115,10 +120,11 @@ void Flights::run_batch() {
   }
 }
 
-// Rule 2: only a fresh record justifies a DROP, or anything that rests on absence. Without a cache nothing may lag.
+// Rule 2: only a fresh record justifies a DROP, or anything that rests on absence. Without a cache nothing may lag, and
+// with one by no more than stale_limit: the answer may be one to a request of before a long silence (rule 14).
 bool Flights::decided(const Lane& lane, std::uint32_t job) const {
   if (pool_[batch_.packet(job)].order < lane.fresh_before) return true;
-  return mode_ == Mode::tracked && forwards(job) && !batch_.absent(lane);
+  return mode_ == Mode::tracked && trusting_ && forwards(job) && !batch_.absent(lane);
 }
 
 bool Flights::forwards(std::uint32_t job) const {
@@ -218,6 +224,10 @@ void Flights::settle(const Lane& lane) {
         rest = rest_from(job);
         break;
       }
+      if (may_rest(lane, job)) {
+        PacketQueue early = rest_from(job);
+        return let_rest(lane.entry, early);
+      }
       const bool forward = forwards(job);
       if (forward) refresh_at = refresh_due(lane, job);
       if (!forward || refresh_at != Refresh::pressing) {
@@ -253,6 +263,7 @@ void Flights::abandon() {
   }
   outlet_.drop_all(learned_, Drop::stopped);
   ready_.clear();
+  resting_.clear();
   stranded_.clear();
 }
 

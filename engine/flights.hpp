@@ -43,7 +43,7 @@ struct Moment {
 };
 
 struct Flight {
-  enum class Phase : std::uint8_t { idle, reading, committing };
+  enum class Phase : std::uint8_t { idle, reading, committing, resting };  // resting: looked up again in a while
   std::uint32_t entry = none;
   Phase phase = Phase::idle;
   Answer answer = Answer::absent;
@@ -112,6 +112,13 @@ class Flights : private StoreEvents {
   void release_all(PacketQueue& queue, Bytes value);
   void close(std::uint32_t entry);
 
+  // orphans.cpp: later fragments that are here before the first one's record
+  bool may_rest(const Lane& lane, std::uint32_t job) const;
+  void let_rest(std::uint32_t entry, PacketQueue& packets);
+  bool wakes(const Flight& flight, std::uint32_t packet) const;
+  void wake(Flight& flight, std::uint32_t first);
+  void mind_resting();
+
   // commits.cpp: requests
   void commit(const Lane& lane, std::uint32_t job, PacketQueue& held, PacketQueue& rest);
   void commit_here(const Lane& lane, std::uint32_t job, PacketQueue& held, PacketQueue& rest);
@@ -153,7 +160,7 @@ class Flights : private StoreEvents {
   bool depart(std::uint32_t packet, Bytes value);
   bool turns_back(const Packet& packet) const;
   void turn_back(std::uint32_t packet);
-  void head_for(Packet& packet, bool elsewhere, Bytes value) const;
+  void head_for(Packet& packet, bool elsewhere, bool hairpin, Bytes value) const;
 
   // answers.cpp: what the store said
   void resume(std::uint32_t flight);
@@ -162,7 +169,7 @@ class Flights : private StoreEvents {
   void after_refusal(Flight& flight);
   void again(Flight& flight);
   void doubt(Flight& flight);
-  bool settle_doubt(Flight& flight);
+  bool settle_doubt(Flight& flight, PacketQueue& again_first);
   PacketQueue take_doubted(Flight& flight);
   std::uint64_t stored_nonce(Entry& entry) const;
   void run_waiting(std::uint32_t flight);
@@ -183,6 +190,11 @@ class Flights : private StoreEvents {
   Batch batch_;
   std::vector<Flight> flights_;
   std::vector<std::array<std::uint8_t, largest_value>> committed_;  // by flight, of a function that rewrites
+  struct Resting {
+    std::uint32_t flight;
+    std::uint64_t due;  // us
+  };
+  std::vector<Resting> resting_;
   std::vector<std::uint32_t> free_, ready_, stranded_;  // stranded: of unknown outcome, until the store is back
   PacketQueue learned_;
   struct Rerun {

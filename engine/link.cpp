@@ -10,12 +10,6 @@ namespace {
 constexpr std::uint32_t macs_size = 12, type_size = 2, shortest = 60;
 }
 
-Mac load_mac(const std::uint8_t* from) {
-  Mac mac;
-  std::memcpy(mac.data(), from, mac.size());
-  return mac;
-}
-
 Tags tags_of(const Frame& frame, const Layout& layout) {
   Tags tags;
   tags.size = static_cast<std::uint8_t>(layout.network - macs_size - type_size);

@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <cstring>
 
 #include "frame.hpp"
 #include "packet.hpp"
@@ -12,8 +13,14 @@ using Mac = std::array<std::uint8_t, 6>;
 
 inline constexpr Mac broadcast{0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 // One interface's: neither a group's nor none (IEEE 802 section 8.2).
-constexpr bool is_one_interface(const Mac& mac) { return (mac[0] & 1) == 0 && mac != Mac{}; }
-Mac load_mac(const std::uint8_t* from);
+constexpr bool is_one_interface(const Mac& mac) {
+  return (mac[0] & 1) == 0 && (mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]) != 0;
+}
+inline Mac load_mac(const std::uint8_t* from) {
+  Mac mac;
+  std::memcpy(mac.data(), from, mac.size());
+  return mac;
+}
 
 // What stands between the MAC addresses and the ether type of the payload: at most three tags, as `parse` takes them.
 struct Tags {

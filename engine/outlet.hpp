@@ -41,6 +41,7 @@ class Outlet {
   Outlet(Port& port, PacketPool& pool, Stats& stats, std::size_t events, std::size_t captured);
   // Through which every packet to be forwarded goes from now on: it knows who has to get the frame.
   void lead_by(Gateway& gateway) { gateway_ = &gateway; }
+  bool is_led() const { return gateway_ != nullptr; }
   void forward(std::uint32_t packet);
   void pass(const Frame& frame);  // not for the function: out of the other side as it is
   void say(const Frame& frame);   // made by the pipe itself: out of the side opposite to its own

@@ -242,18 +242,21 @@ bool Flights::depart(std::uint32_t index, Bytes value) {
   }
   const Tuple wanted = tuple_of(packet.header);
   if (!(wanted == was) && !rewrite(packet.frame, packet.header, packet.layout, wanted)) return false;
-  head_for(packet, goes_elsewhere(packet.header, was), value);
+  const bool elsewhere = goes_elsewhere(packet.header, was);
+  const bool hairpin = elsewhere && packet.frame.side == Side::inside;
+  if (hairpin) packet.frame.side = Side::outside;  // what came from inside stays there (RFC 4787 section 6)
+  if (outlet_.is_led()) head_for(packet, elsewhere, hairpin, value);
   return true;
 }
 
-// Which way it goes. `known` is whoever opened the flow; nobody where the packet goes the other way.
-void Flights::head_for(Packet& packet, bool elsewhere, Bytes value) const {
-  if (elsewhere)
-    packet.frame.side = Side::outside;  // what came from inside stays there: a hairpin (RFC 4787 section 6)
+// Which way it goes. `known` is whoever opened the flow; nobody where the packet goes the other way, and none of
+// several remote hosts that share a record.
+void Flights::head_for(Packet& packet, bool elsewhere, bool hairpin, Bytes value) const {
   packet.hop = elsewhere ? Hop::destination : Hop::as_received;
   packet.mac = Mac{};
   const std::size_t at = envelope_size + program_.record_size();
-  if (value.size() <= at || opener_side(value[at]) != opposite(packet.frame.side)) return;
+  const bool shared = !program_.traits().turned.empty() && packet.frame.side == Side::inside;
+  if (hairpin || shared || value.size() <= at || opener_side(value[at]) != opposite(packet.frame.side)) return;
   packet.mac = load_mac(value.data() + at + 1);
   if (elsewhere && is_one_interface(packet.mac)) packet.hop = Hop::known;
 }

@@ -28,8 +28,9 @@ inline Tuple tuple_of(const PacketRecord& packet) {
 // the addresses alone (`wanted` may name a fragment's ports: they are in its first one). With a checksum of its own
 // over addresses that is not TCP's, UDP's or ICMPv6's, another protocol cannot be translated (RFC 3828, RFC 4340).
 // An ICMP error: `wanted` is the tuple of the packet that it quotes, as that one's sender knows it (RFC 5508 section
-// 4). Its quote gets the tuple, as far as it is there; the error goes to the quote's new source; its own source changes
-// with the quote's destination if it was the same, so that routers on the way keep their address.
+// 4). Its quote gets the tuple, as far as it is there; the error goes to the quote's new source; it comes from the
+// quote's new destination if that is another one now, whoever sent it: a router there is hidden with what it routes for
+// (RFC 5508 REQ-5); else its source stays, so that routers on the way keep their address.
 // False, and nothing is changed, where the packet cannot say what is wanted: an address of the other IP version, ports
 // where there are none, two different identifiers.
 bool rewrite(const Frame& frame, const PacketRecord& packet, const Layout& layout, const Tuple& wanted);

@@ -15,15 +15,22 @@ Place<four> quoted_place(const Frame& frame, const PacketRecord& packet, const L
   return {ip, frame.data + layout.quoted_transport, end, packet.protocol};
 }
 
+template <bool four>
+bool has_other_address(const std::uint8_t* at, std::uint64_t high, std::uint64_t low) {
+  if constexpr (four) return load32(at) != static_cast<std::uint32_t>(low);
+  return load64(at) != high || load64(at + 8) != low;
+}
+
 // The error's destination is the quote's source: parse accepts no other.
 template <bool four>
 bool rewrite_as(const Frame& frame, const PacketRecord& packet, const Layout& layout, const Tuple& wanted) {
   const Place<four> error = own_place<four>(frame, packet, layout), quote = quoted_place<four>(frame, packet, layout);
   const Ports ports = quote.ports();
   if (!can_say<four>(ports, wanted)) return false;
-  const bool from_quoted = std::memcmp(error.source(), quote.destination(), four ? 4 : 16) == 0;
   std::uint64_t addresses = replace_address<four>(error.destination(), wanted.source_high, wanted.source_low);
-  if (from_quoted) addresses += replace_address<four>(error.source(), wanted.destination_high, wanted.destination_low);
+  if (has_other_address<four>(quote.destination(), wanted.destination_high, wanted.destination_low)) {
+    addresses += replace_address<four>(error.source(), wanted.destination_high, wanted.destination_low);
+  }
   if (four) adjust(error.ip + 10, addresses);
   adjust(error.transport + 2, edit(quote, ports, wanted) + (four ? 0 : addresses));
   return true;

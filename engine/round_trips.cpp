@@ -78,13 +78,13 @@ bool RoundTrips::is_awaited(const Frame& frame, std::uint32_t place, std::uint16
   return trip.attempts > 0 && number == trip.number && frame.side == opposite(trip.side) && frame.length == trip.length;
 }
 
-// True if somebody asks for a neighbour: we are everybody. Who only says or asks whose an address is (RFC 5227) gets no
-// answer, as nobody else has it.
+// True if somebody asks for a neighbour: we are everybody, but whoever announces an address as its own (RFC 5227). An
+// instance without an address on that side asks as nobody, 0.0.0.0.
 bool RoundTrips::answer(const Frame& frame) {
   Arp asked;
   if (marks_ == Marks::macs || frame.length < arp_end || load16(frame.data + 12) != ethertype::arp) return false;
   if (!read_arp(frame.data + network_at, asked) || !asked.request) return false;
-  if (asked.sender == asked.target || asked.sender == ipv4_address(0)) return false;
+  if (asked.sender == asked.target) return false;
   Frame reply = port_.allocate();
   if (reply.data == nullptr) return true;
   if (write_arp(reply, {asked.sender_mac, our_mac, {}},

@@ -14,6 +14,7 @@ from statelessnf.lab.namespaces import Namespace
 
 _SOL_IP, _IP_RECVERR = socket.IPPROTO_IP, 11  # linux/in.h
 _SO_EE_ORIGIN_ICMP = 2
+_UNREACHABLE = 3  # RFC 792
 
 
 def attempt(host: Namespace, *command: str) -> str:
@@ -29,9 +30,9 @@ def run(host: Namespace, *command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE, check=True).stdout
 
 
-def fetch(host: Namespace, url: str) -> str:
+def fetch(host: Namespace, url: str, *options: str) -> str:
     """SHA-256 in hex of what curl gets."""
-    command = ("curl", "--silent", "--show-error", "--fail", "--max-time", str(4 * PATIENCE), url)
+    command = ("curl", "--silent", "--show-error", "--fail", "--max-time", str(4 * PATIENCE), *options, url)
     with host.entered():
         done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
@@ -135,6 +136,21 @@ def udp_hop(host: Namespace, server: Address, ttl: int) -> IcmpError:
     _, origin, kind, code = struct.unpack_from("=IBBB", data)
     assert origin == _SO_EE_ORIGIN_ICMP
     return IcmpError(socket.inet_ntoa(data[20:24]), kind, code)
+
+
+def icmp_listener(host: Namespace) -> socket.socket:
+    """Gets all ICMP messages that come to the host from now on."""
+    with host.entered():
+        listener = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    listener.settimeout(PATIENCE)
+    return listener
+
+
+def first_error(listener: socket.socket) -> IcmpError:
+    """The first message that is about unreachability."""
+    while (packet := listener.recv(2048))[20] != _UNREACHABLE:
+        pass
+    return IcmpError(socket.inet_ntoa(packet[12:16]), packet[20], packet[21])
 
 
 def path_mtu(host: Namespace, server: Address) -> int | None:

@@ -31,6 +31,7 @@ BEHIND = ip_interface("10.1.0.5/24")  # behind the inner router and a narrow lin
 
 SECTION = f"""
 [nat]
+filtering = "FILTERING"
 pool = [
   {{ addresses = ["203.0.113.8/29"], ports = "1024-65535" }},
   {{ addresses = ["2001:db8:1::100/120"] }},
@@ -68,8 +69,9 @@ LINUX_OWNS = ("203.0.113.8/24", "203.0.113.9/24", "2001:db8:1::100/64")
 
 @dataclass
 class NatLab:
-    """The network, its hosts, and whoever translates; `instances` is empty with the stand-in."""
+    """The network, its hosts, and who translates: see `nat_lab`. `instances` is empty with the stand-in."""
 
+    translator: str
     lab: Lab
     topology: RoutedTopology
     host: Namespace
@@ -82,7 +84,7 @@ class NatLab:
 
 @contextmanager
 def nat_lab(translator: str) -> Iterator[NatLab]:
-    """`translator`: `statelessnf`, two instances; or `linux`. Everything is gone when the block ends."""
+    """`translator`: `linux`, or a way of filtering, by two instances. Everything is gone when the block ends."""
     with ExitStack() as stack:
         lab = stack.enter_context(Lab())
         topology = stack.enter_context(RoutedTopology(lab, 2, MAC))
@@ -90,10 +92,10 @@ def nat_lab(translator: str) -> Iterator[NatLab]:
         neighbour, behind = topology.outside_host("neighbour", NEIGHBOUR), _behind_a_router(lab, topology)
         (file,) = make_files(lab.folder / "files", WEB_BYTES, 1)
         stack.enter_context(web_server(topology.far, FAR, lab.folder))
-        instances = _instances(stack, lab, topology, host) if translator == "statelessnf" else []
-        if translator == "linux":
+        instances = [] if translator == "linux" else _instances(stack, lab, topology, host, translator)
+        if not instances:
             _stand_in(topology)
-        yield NatLab(lab, topology, host, other, neighbour, behind, file.sha256, instances)
+        yield NatLab(translator, lab, topology, host, other, neighbour, behind, file.sha256, instances)
 
 
 def _behind_a_router(lab: Lab, topology: RoutedTopology) -> Namespace:
@@ -104,9 +106,9 @@ def _behind_a_router(lab: Lab, topology: RoutedTopology) -> Namespace:
     return host
 
 
-def _instances(stack: ExitStack, lab: Lab, topology: RoutedTopology, host: Namespace) -> list[Instance]:
+def _instances(stack: ExitStack, lab: Lab, topology: RoutedTopology, host: Namespace, filtering: str) -> list[Instance]:
     build(find_function("nat"))
-    deployment = write_routed_deployment(lab.folder, NAME, "nat", SECTION)
+    deployment = write_routed_deployment(lab.folder, NAME, "nat", SECTION.replace("FILTERING", filtering))
     instances = start_instances(stack, topology, deployment)
     for instance in instances:
         wait_ready(topology, instance, lambda: answers(host, FAR, 0.5))

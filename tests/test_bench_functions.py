@@ -74,6 +74,7 @@ def test_pairs_of_keys_are_created_once_each(valkey_server: Path) -> None:
         assert client.call(b"DBSIZE") == b":%d\r\n" % (2 * (first + 1000))
     client.rate(pairs(0, 1000), 10.0, again=False)  # all refused
     assert client.call(b"DBSIZE") == b":4000\r\n"
+    assert b"cmdstat_msetex:calls=3000," in client.call(b"INFO", b"commandstats")
     client.close()
 
 

@@ -88,6 +88,17 @@ def test_long_flows_through_memif(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("function", ["nat", "load_balancer"])
+def test_translated_flows_through_memif(tmp_path: Path, function: str) -> None:
+    document = run(tmp_path, *MEMIF, "--function", function, "--turns", "2", "--slice-ms", "60")
+    assert document["settings"]["function"] == function
+    rows = {row["mode"]: row for row in document["rows"]}
+    assert list(rows) == ["plain", "baseline", "tracked"]
+    assert all(row["mpps"] > 0.01 and row["paper_mpps"] is None for row in rows.values())
+    assert 0 < rows["tracked"]["commits_per_flow"] < 100
+    until(lambda: processes_of(tmp_path) == [])
+
+
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left(tmp_path: Path, end: signal.Signals) -> None:
     with start(tmp_path, *MEMIF, "--turns", "1000") as process:
@@ -133,6 +144,14 @@ def test_latency_over_af_xdp(tmp_path: Path) -> None:
     assert rows["off"]["added_low_us"] <= rows["off"]["added_us"] <= rows["off"]["added_high_us"]
     assert (rows["off"]["bar_us"], rows["tracked"]["bar_us"], rows["plain"]["bar_us"]) == (100, 5, None)
     assert rows["tracked"]["met"] is (rows["tracked"]["added_us"] <= 5)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("function", ["nat", "load_balancer"])
+def test_latency_of_translated_packets(tmp_path: Path, function: str) -> None:
+    document = run(tmp_path, "latency", "--function", function, "--turns", "2", "--slice-ms", "100")
+    assert [row["mode"] for row in document["rows"]] == ["plain", "baseline", "off", "tracked"]
+    assert all(1 < row["p50_us"] <= row["p99_us"] and row["samples"] > 100 for row in document["rows"])
 
 
 @pytest.mark.root

@@ -197,7 +197,10 @@ class Timed(Nat):
     """A NAT whose sessions have timers."""
 
     name = "nat"
-    timed = True
+
+    @staticmethod
+    def timed(config: Any) -> bool:
+        return True
 
 
 def session(number: int, deadline: int) -> NewFlow:

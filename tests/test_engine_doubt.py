@@ -12,7 +12,6 @@ from tally_function import Tally
 from test_engine_random import order, tally_release, tally_subject
 
 
-@pytest.mark.xfail(strict=True, reason="Flights: settle_doubt puts the packets in doubt behind those that are held")
 @pytest.mark.parametrize("mode", ["off", "tracked"])
 def test_packets_of_a_creation_in_doubt_keep_their_order(mode: str) -> None:
     """The creation's connection breaks; it is executed late, when the same flow is being created again for both."""
@@ -32,7 +31,6 @@ def test_packets_of_a_creation_in_doubt_keep_their_order(mode: str) -> None:
     assert not world.problems
 
 
-@pytest.mark.xfail(strict=True, reason="Flights::decided goes by an answer to a request of any age")
 def test_what_came_to_a_frozen_instance_is_not_judged_by_what_it_had_asked_before() -> None:
     """An answer of before a silence of five seconds does not justify an unchanged FORWARD after it (rule 14)."""
     subject = tally_subject()

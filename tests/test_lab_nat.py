@@ -1,15 +1,19 @@
 """Behind the NAT everything works that hosts do, with two instances and every packet through another one (RFC 4787).
 
-Each test runs with a Linux router in the instances' place, too: what that cannot do either would be the lab's fault.
+Each test runs for both ends of the scale of filtering; and with a Linux router in the instances' place: what that
+cannot do either would be the lab's fault.
 """
 
+import select
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
 
 import pytest
 
+from conftest import eventually
 from lab_clients import (
     IcmpError,
     ask,
@@ -20,23 +24,27 @@ from lab_clients import (
     download,
     fetch,
     fetch_by_ftp,
+    first_error,
+    icmp_listener,
     path_mtu,
     resolve,
-    run,
     udp_hop,
     upload,
 )
-from lab_peers import Checksum, Content, Dns, Ftp, Stun, WhoAsks, serving
-from nat_lab import EXTERNAL, FORWARDED_PORT, INNER_PORT, NEIGHBOUR, OTHER, NatLab, nat_lab
+from lab_peers import Address, Checksum, Content, Dns, Ftp, Stun, WhoAsks, serving
+from nat_lab import EXTERNAL, FORWARDED_PORT, INNER_PORT, NEIGHBOUR, OTHER, WEB_BYTES, NatLab, nat_lab
 from statelessnf.lab.routed import FAR, FAR_TOO, FAR_V6, NARROW, NARROW_MTU, ROUTERS
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
 POOL = ip_network("203.0.113.8/29")
-TIME_EXCEEDED, UNREACHABLE, PORT = 11, 3, 3  # ICMP
+TIME_EXCEEDED, UNREACHABLE, PORT, TOO_BIG = 11, 3, 3, 4  # ICMP
 
 
-@pytest.fixture(scope="module", params=["linux", "statelessnf"])
+FILTERING = ["address-and-port", "endpoint-independent"]
+
+
+@pytest.fixture(scope="module", params=["linux", *FILTERING])
 def nat(request: pytest.FixtureRequest) -> Iterator[NatLab]:
     with nat_lab(request.param) as lab:
         yield lab
@@ -62,10 +70,25 @@ def test_a_neighbour_on_the_outer_link(nat: NatLab) -> None:
         assert ip_address(ask(nat.host, NEIGHBOUR.ip, 7)[0]) in POOL
 
 
-@pytest.mark.parametrize("size", [56, 3000])
-def test_ping(nat: NatLab, size: int) -> None:
-    shown = run(nat.host, "ping", "-c", "5", "-i", "0.05", "-W", "2", "-s", str(size), str(FAR))
-    assert " 5 received" in shown
+def ping(nat: NatLab, server: Address, size: int) -> str:
+    return attempt(nat.host, "ping", "-c", "5", "-i", "0.05", "-W", "2", "-s", str(size), str(server))
+
+
+@pytest.mark.parametrize("server", [FAR, FAR_V6])
+def test_ping(nat: NatLab, server: Address) -> None:
+    assert " 5 received" in ping(nat, server, 56)
+
+
+@pytest.mark.parametrize("server", [FAR, FAR_V6])
+def test_fragments(nat: NatLab, server: Address) -> None:
+    assert " 5 received" in ping(nat, server, 3000)
+
+
+def test_fragments_by_one_instance(nat: NatLab) -> None:
+    nat.topology.steer("packet", [0])
+    shown = [ping(nat, server, 3000) for server in (FAR, FAR_V6)]
+    nat.topology.steer("packet", range(max(1, len(nat.instances))))
+    assert all(" 5 received" in one for one in shown)
 
 
 def test_traceroute_by_udp(nat: NatLab) -> None:
@@ -90,6 +113,21 @@ def test_mapping_is_independent_of_the_endpoint(nat: NatLab) -> None:
                 assert discover(endpoint, FAR_TOO) == seen
                 assert ip_address(seen[0]) in POOL
                 assert seen[1] % 2 == endpoint.getsockname()[1] % 2  # RFC 4787 REQ-4
+
+
+def test_filtering(nat: NatLab) -> None:
+    """RFC 4787 REQ-8: who the host has not spoken to reaches it only if the filtering is endpoint-independent."""
+    with serving(nat.topology.far, FAR, 3478, Stun), datagrams(nat.host) as endpoint, datagrams(nat.neighbour) as other:
+        other.bind((str(NEIGHBOUR.ip), 0))
+        other.sendto(b"hello", discover(endpoint, FAR))
+        if nat.translator == "endpoint-independent":
+            assert endpoint.recvfrom(64) == (b"hello", other.getsockname())
+            endpoint.sendto(b"yourself", other.getsockname())
+            assert other.recv(64) == b"yourself"
+        else:
+            endpoint.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                endpoint.recv(64)
 
 
 def test_passive_ftp(nat: NatLab) -> None:
@@ -127,8 +165,11 @@ def test_path_mtu_outside(nat: NatLab) -> None:
 
 def test_path_mtu_inside(nat: NatLab) -> None:
     """A router inside says so to the far host: the message goes out with an external address and quotes one."""
-    with serving(nat.topology.far, FAR_TOO, 7, Content):
+    with icmp_listener(nat.topology.far) as heard, serving(nat.topology.far, FAR_TOO, 7, Content):
         assert download(nat.behind, FAR_TOO, 7) == Content.CONTENT
+        told = first_error(heard)
+    assert (told.type, told.code) == (UNREACHABLE, TOO_BIG)
+    assert ip_address(told.sender) in POOL  # RFC 5508 REQ-5: no inner address leaves
     with serving(nat.topology.far, FAR_TOO, 7, WhoAsks):
         external = ip_address(ask(nat.behind, FAR_TOO, 7)[0])  # the same for all that a host does: RFC 4787 REQ-2
     assert path_mtu(nat.topology.far, external) == NARROW_MTU
@@ -149,4 +190,21 @@ def test_ipv6(nat: NatLab) -> None:
     with serving(nat.topology.far, FAR_V6, 7, WhoAsks), serving(nat.topology.far, FAR_V6, 9, Content):
         assert ip_address(ask(nat.host, FAR_V6, 7)[0]) in ip_network("2001:db8:1::100/120")
         assert download(nat.host, FAR_V6, 9) == Content.CONTENT
-    assert " 3 received" in run(nat.host, "ping", "-c", "3", "-i", "0.05", "-W", "2", "-s", "3000", str(FAR_V6))
+
+
+@pytest.mark.parametrize("nat", FILTERING, indirect=True, scope="module")
+def test_a_download_survives_an_instance(nat: NatLab) -> None:
+    """`kill -9` in the middle: as soon as its end is seen, the other one gets all packets."""
+    topology, (survivor, victim) = nat.topology, nat.instances
+    before = sum(traffic.returned_bytes for traffic in topology.traffic())
+
+    def half_done() -> bool:
+        return sum(traffic.returned_bytes for traffic in topology.traffic()) - before > WEB_BYTES // 2
+
+    with ThreadPoolExecutor(1) as aside:
+        checksum = aside.submit(fetch, nat.host, f"http://{FAR}/0.bin", "--limit-rate", "2M")
+        assert eventually(half_done)
+        victim.kill()
+        select.select([victim.pidfd], [], [], 5.0)
+        topology.steer("packet", [survivor.number])
+        assert checksum.result() == nat.web_checksum

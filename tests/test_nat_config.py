@@ -141,3 +141,11 @@ def test_warnings() -> None:
     ]  # fmt: skip
     both = settings(pool=[{"addresses": ["203.0.113.1", "2001:db8::1"]}], subscribers=["10.0.0.0/8"])
     assert warnings(both) == ["nat.pool has IPv6 addresses, but no subscriber is IPv6"]
+
+
+def test_records_are_not_used_for_as_long_as_they_live() -> None:
+    document: dict[str, Any] = {"name": "n", "function": "nat", "nat": {"pool": POOL}}
+    with pytest.raises(ConfigError, match=r"the shortest time-out is 60000 ms") as refused:
+        parse({**document, "store": {"stale_ms": 59_000}}, Path("n.toml"))
+    assert "n.toml: store.stale_ms" in str(refused.value)
+    assert parse({**document, "store": {"stale_ms": 58_000}}, Path("n.toml")).store.stale_ms == 58_000

@@ -32,6 +32,7 @@ from statelessnf.section import Section
 from statelessnf.store.embedded import default_run_directory
 from statelessnf.store.url import StoreUrl, parse_url
 
+STALE_MARGIN = 1050  # ms: what the clocks of store nodes may differ by (guard_ms), and some
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")  # RFC 1918, RFC 4193
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -190,7 +191,18 @@ def parse(document: dict[str, Any], path: Path) -> Deployment:
     deployment._settings = function_settings(known, deployment._section, path, deployment.inside)
     deployment._function_class, deployment._path = known, path
     _check_links(deployment)
+    _check_staleness(deployment)
     return deployment
+
+
+def _check_staleness(deployment: Deployment) -> None:
+    """An instance that is cut off must stop using a record before its port or server is another flow's (rule 14)."""
+    life, stale = deployment.function_class.shortest_life(deployment.settings), deployment.store.stale_ms
+    if life is None or deployment.store.address.kind == "memory" or stale + STALE_MARGIN < life:
+        return
+    what = f"an instance that is cut off would use a record for {stale} ms, and the shortest time-out is {life} ms"
+    do = f"stay below {life - STALE_MARGIN}, or make the function's time-outs longer"
+    raise ConfigError(what, f"{deployment.path}: store.stale_ms", do)
 
 
 def function_settings(function: type[Function], section: object, where: Path, inside: tuple[Network, ...]) -> BaseModel:

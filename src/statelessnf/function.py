@@ -67,7 +67,6 @@ class Function:
     table_types: ClassVar[Mapping[str, np.dtype[Any]]] = {}  # in the order in which the engine gets the tables
     Config: ClassVar[type[BaseModel]] = NoConfig
     rewrites: ClassVar[bool] = False  # `process` assigns addresses and ports of packets
-    timed: ClassVar[bool] = False  # a flow's end is told by a timer of the store (protocol.md, rule 10)
     counter: ClassVar[tuple[str, str] | None] = (
         None  # fields: 1 while the flow counts; what names its counter (8 bytes)
     )
@@ -89,6 +88,18 @@ class Function:
     def owned(config: Any) -> list[Network]:
         """Addresses that the deployment answers for in ARP and neighbour discovery, on the outside. Never compiled."""
         return []
+
+    @staticmethod
+    def shortest_life(config: Any) -> int | None:
+        """Milliseconds: the least that a flow's record lives on. None: nothing is harmed by a record that is used a
+        little longer than it lives, as no other flow may have what it stands for. Never compiled.
+        """
+        return None
+
+    @staticmethod
+    def timed(config: Any) -> bool:
+        """Whether timers of the store tell the end of flows (protocol.md, rule 10), at some cost. Never compiled."""
+        return False
 
     @staticmethod
     def describe(record: Any) -> Mapping[str, Any]:

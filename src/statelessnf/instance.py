@@ -28,7 +28,7 @@ from statelessnf.engine_start import EngineStart
 from statelessnf.errors import ConfigError, StartFailed, StoreError
 from statelessnf.events import event_document
 from statelessnf.neighbour_options import neighbour_options
-from statelessnf.pipe_options import pipe_options, tables_of
+from statelessnf.pipe_options import check_change, pipe_options, tables_of
 from statelessnf.ports import check_ports
 from statelessnf.publishing import Publications, Published
 from statelessnf.store.url import StoreUrl
@@ -63,11 +63,14 @@ class Instance:
             what = f"the deployment's store has rules of function {published.function!r}"
             raise ConfigError(what, self.deployment.name, "use another name for this deployment")
         where = Path(f"rules version {published.version}")
-        self._swap(function_settings(function, published.section, where, self.deployment.inside), {})
+        settings = function_settings(function, published.section, where, self.deployment.inside)
+        check_change(function, self.deployment.settings, settings, str(where))
+        self._swap(settings, {})
         self.version = published.version
 
     def use_file(self, deployment: Deployment) -> None:
         """Swaps in the rules of a file that was read again (the baseline has nowhere to publish them)."""
+        check_change(deployment.function_class, self.settings, deployment.settings, str(deployment.path))
         self._swap(deployment.settings, {})
         self.say("rules of the file are in force")
 

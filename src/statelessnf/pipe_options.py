@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from statelessnf.config import Deployment
+from statelessnf.errors import ConfigError
 from statelessnf.function import Function, table_arrays
 from statelessnf.owned import range_of, rows
 from statelessnf.store.checks import StoreAccess
@@ -35,7 +36,7 @@ def tables_of(function: type[Function], settings: BaseModel) -> Tables:
 
 def traits_of(function: type[Function], settings: BaseModel) -> dict[str, Any]:
     """What the engine does for the function beside keeping records (Traits in engine/program.hpp)."""
-    traits: dict[str, Any] = {"rewrites": function.rewrites, "timed": function.timed}
+    traits: dict[str, Any] = {"rewrites": function.rewrites, "timed": function.timed(settings)}
     if function.rewrites:
         traits["remote"] = REMOTES[filtering := getattr(settings, "filtering", "address-and-port")]
         turned = [] if filtering == "address-and-port" else function.owned(settings)
@@ -45,6 +46,13 @@ def traits_of(function: type[Function], settings: BaseModel) -> dict[str, Any]:
         assert offsets is not None
         traits["counter"] = tuple(offsets[name][1] for name in function.counter)
     return traits
+
+
+def check_change(function: type[Function], before: BaseModel, after: BaseModel, where: str) -> None:
+    """Raises ConfigError for settings that instances cannot take over while they run, side by side with others."""
+    if traits_of(function, before) != traits_of(function, after):
+        what = "flows would get other keys, or timers, than those of the instances that run"
+        raise ConfigError(what, where, "stop all instances of the deployment, then start them with the new file")
 
 
 def deployment_number(name: str) -> int:

@@ -293,9 +293,9 @@ TEST_CASE("fragments: later ones wait for what the first one teaches, and keep b
   const auto first = frames::bytes(frames::ipv4_first), later = frames::bytes(frames::ipv4_later);
   rig.port.inject(later, Side::inside, 1);
   rig.run();
-  CHECK(rig.out() == "1:fragment_without_first");
+  CHECK(rig.out() == "");  // it waits a little for the first one (test_orphans.cpp)
   rig.port.inject(first, Side::inside, 2);
   rig.port.inject(later, Side::inside, 3);
   rig.run();
-  CHECK(rig.out() == "2 3");
+  CHECK(rig.out() == "2 1 3");
 }

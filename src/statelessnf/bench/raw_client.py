@@ -16,6 +16,8 @@ IN_FLIGHT = 4
 PAIR_KEYS = 1 << 60  # numbers of keys from here on are those of pairs
 VALUE = b"v" * 64  # bytes, about a firewall record with its envelope
 PAIR_VALUE = b"v" * 79  # bytes, a NAT's record with its envelope and what names the other key
+LATEST = 1 << 53  # ms
+PAIR_RECORD = b"\x01" + b"n" * 8 + LATEST.to_bytes(8, "little") + PAIR_VALUE[17:]
 
 
 def encode(*words: bytes) -> bytes:
@@ -102,10 +104,35 @@ def commits(keys: int) -> list[tuple[bytes, int]]:
     return [(b"".join(commands[i : i + BATCH]), size) for i in range(0, keys, BATCH)]
 
 
+def pair_changes(keys: int, *, timed: bool) -> list[tuple[bytes, int]]:
+    """BATCH times the Function that changes a flow of two keys, as the engine sends it, over `keys` of `fill_pairs`.
+
+    `timed`: with timer and counter. Each puts the value that is there, and so succeeds for ever.
+    """
+    value, expire = PAIR_RECORD, b"%d" % LATEST
+    rest = (b"same", value, value, expire, b"1")
+    commands = []
+    for i in range(0, keys, 2):
+        names = (key(PAIR_KEYS + i), key(PAIR_KEYS + i + 1))
+        if timed:
+            services = (key(0)[:8] + kind + b"flows" for kind in (b"t", b"e", b"c"))
+            words = (b"FCALL", b"snf_flow_put", b"5", *services, *names, *rest, b"%08d" % i, b"server-1")
+        else:
+            words = (b"FCALL", b"snf_pair_put", b"2", *names, *rest)
+        commands.append(encode(*words))
+    return [(b"".join(commands[i : i + BATCH]), BATCH * len(b"*1\r\n:1\r\n")) for i in range(0, len(commands), BATCH)]
+
+
+def fill_pairs(client: RawClient, keys: int) -> None:
+    """Give `keys` keys of pairs a record that lives long."""
+    for i in range(0, keys, BATCH):
+        client.call(b"MSET", *(word for j in range(i, i + BATCH) for word in (key(PAIR_KEYS + j), PAIR_RECORD)))
+
+
 def pairs(first: int, count: int) -> list[tuple[bytes, int]]:
     """Creations of `count` flows of two keys that nobody has: MSETEX 2 … NX PXAT. They live for a second."""
     expire = b"%d" % (int(time.time() * 1000) + 1000)
-    keys = (PAIR_KEYS + 2 * number for number in range(first, first + count))
+    keys = (PAIR_KEYS * 2 + 2 * number for number in range(first, first + count))
     words = ((key(one), PAIR_VALUE, key(one + 1), PAIR_VALUE) for one in keys)
     commands = [encode(b"MSETEX", b"2", *pair, b"NX", b"PXAT", expire) for pair in words]
     return [(b"".join(commands[i : i + BATCH]), BATCH * len(b":1\r\n")) for i in range(0, count, BATCH)]

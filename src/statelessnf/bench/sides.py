@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from statelessnf import _engine
-from statelessnf.bench.raw_client import BATCH, RawClient, commits, fill, lookups, pairs
+from statelessnf.bench.raw_client import BATCH, RawClient, commits, fill, fill_pairs, lookups, pair_changes, pairs
 from statelessnf.config import Deployment
 from statelessnf.errors import StoreUnavailable
 from statelessnf.pipe_options import pipe_options
@@ -93,19 +93,22 @@ def mode_options(deployment: Deployment, program: Any, store: OpenStore, mode: s
 
 
 class StoreSide:
-    """The store's own ceilings, by the least of clients."""
+    """The store's own ceilings, by the least of clients, for a function with these traits (_engine.pyi)."""
 
-    def __init__(self, address: str, seconds: float) -> None:
+    def __init__(self, address: str, seconds: float, traits: Mapping[str, Any]) -> None:
         self.client, self.seconds = RawClient(address), seconds
         fill(self.client, STORE_KEYS)
         self._lookups, self._commits = lookups(STORE_KEYS), commits(STORE_KEYS)
+        if traits["rewrites"]:
+            fill_pairs(self.client, STORE_KEYS)
+            self._commits = pair_changes(STORE_KEYS, timed=traits["timed"])
 
     def lookups(self) -> float:
         """Million keys a second."""
         return self.client.rate(self._lookups, self.seconds) / 1e6
 
     def commits(self) -> float:
-        """Million commits a second."""
+        """Million commits a second, as the function makes most of them."""
         return self.client.rate(self._commits, self.seconds) / 1e6
 
 

@@ -76,7 +76,7 @@ def measure_shape(
     sides |= {mode: Side(shape.traffic(options[mode]), slice_s) for mode in MODES}
     if shape.service is not None and shape.service[0] == INSIDE:
         sides[FIREWALL] = Side(shape.traffic(_firewall_options(deployment, store)), slice_s)
-    raw = StoreSide(store.access.address, slice_s)
+    raw = StoreSide(store.access.address, slice_s, options["tracked"]["traits"])
     calls = {name: side.measure for name, side in sides.items()}
     calls |= {"lookups": raw.lookups, "commits": raw.commits}
     rates = take_turns(calls, turns, progress)

@@ -135,4 +135,4 @@ def _shapes(deployment: Deployment, names: list[str], sizes: list[int], trace: P
 
 def creates_pairs(deployment: Deployment) -> bool:
     """Whether a new flow is two keys that one MSETEX creates."""
-    return deployment.function_class.rewrites and not deployment.function_class.timed
+    return deployment.function_class.rewrites and not deployment.function_class.timed(deployment.settings)

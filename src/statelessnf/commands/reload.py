@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from statelessnf.config import Deployment, load
+from statelessnf.config import Deployment, function_settings, load
 from statelessnf.errors import InstanceError, StoreUnavailable
-from statelessnf.pipe_options import tables_of
-from statelessnf.publishing import Publications
+from statelessnf.pipe_options import check_change, tables_of
+from statelessnf.publishing import Publications, Published
 from statelessnf.store.url import StoreUrl, unix_url
 
 PATIENCE = 10.0  # seconds; an instance looks once a second
@@ -25,7 +25,7 @@ def reload(file: Path, *, as_json: bool) -> None:
     deployment = load(file)
     tables_of(deployment.function_class, deployment.settings)
     with _publications(deployment) as publications:
-        published = publications.publish(deployment.function_class.name, deployment.section)
+        published = publish(publications, deployment)
         instances = _wait(publications, published.version)
     behind = sorted(name for name, version in instances.items() if version < published.version)
     if as_json:
@@ -36,6 +36,16 @@ def reload(file: Path, *, as_json: bool) -> None:
     if behind:
         do = "look at what they print: they may be of another release"
         raise InstanceError(f"{len(behind)} of {len(instances)} instances did not take the rules", file.name, do)
+
+
+def publish(publications: Publications, deployment: Deployment) -> Published:
+    """The file's section for all instances. Raises ConfigError where they could not take it over, StoreError."""
+    function, stands = deployment.function_class, publications.current()
+    if stands is not None and stands.function == function.name:
+        where = Path(f"rules version {stands.version}")
+        before = function_settings(function, stands.section, where, deployment.inside)
+        check_change(function, before, deployment.settings, f"{deployment.path}: {function.name}")
+    return publications.publish(function.name, deployment.section)
 
 
 def _wait(publications: Publications, version: int) -> dict[str, int]:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from statelessnf.commands.reload import publish
 from statelessnf.commands.run_view import Line, figures
 from statelessnf.config import load
 from statelessnf.engine_start import EngineStart
@@ -113,6 +114,6 @@ class Session:
             if url.kind == "embedded":
                 url = unix_url(str(deployment.run_directory / "store.sock"))
             with closing(Publications(url, deployment.name)) as publications:
-                publications.publish(deployment.function_class.name, deployment.section)
+                publish(publications, deployment)
         except SnfError as error:
             self._line.say(f"not reloaded: {error.line()}")

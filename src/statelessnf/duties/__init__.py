@@ -29,7 +29,7 @@ class Work(NamedTuple):
 def duties_of(host: Host, store: StoreUrl | None) -> Work:
     """Of the host's function, with a connection to the store (None: the baseline) for each. Raises StoreError."""
     function = host.deployment.function_class
-    if function.name not in WITH_DUTIES and not function.timed:
+    if function.name not in WITH_DUTIES and not function.timed(host.deployment.settings):
         return Work([])
     from statelessnf.duties.by_function import work_of  # here: instances of other functions start sooner without it
 

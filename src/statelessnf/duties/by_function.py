@@ -18,7 +18,7 @@ def work_of(host: Host, store: StoreUrl | None) -> Work:
     """See `duties_of`."""
     function = host.deployment.function_class
     work = _WORK[function.name](host, store) if function.name in _WORK else Work([])
-    if store is not None and function.timed:
+    if store is not None and function.timed(host.deployment.settings):
         work.duties.append(_expiry(host, store, work.on_expire))
     return work
 
@@ -55,7 +55,7 @@ def _sessions(host: Host, store: StoreUrl | None) -> tuple[Callable[[], int], Ca
     if store is None:
         return lambda: int(host.stats()["records"]) // 2, lambda: None
     client, number = StoreClient(store), deployment_number(host.deployment.name)
-    if host.deployment.function_class.timed:
+    if host.deployment.function_class.timed(host.deployment.settings):
         return lambda: timed_flows(client, number), client.close
     if host.deployment.store.address.kind == "embedded":
         return lambda: stored_pairs(client), client.close

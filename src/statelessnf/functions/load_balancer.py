@@ -20,7 +20,18 @@ import numpy as np
 from statelessnf.function import Function, classify
 from statelessnf.functions.balancer_config import BalancerConfig
 from statelessnf.functions.balancer_tables import ABSENT, DOWN, DRAINING, TABLE_TYPES, balancer_rules, balancer_tables
-from statelessnf.functions.connection import CLIENT, CLOSED, DIRECT, NONE, SERVER, begin, end, follow, is_syn
+from statelessnf.functions.connection import (
+    CLIENT,
+    CLOSED,
+    DIRECT,
+    NONE,
+    SERVER,
+    begin,
+    end,
+    follow,
+    is_syn,
+    timeout_rows,
+)
 from statelessnf.functions.flow_ends import (
     FROM_SERVER,
     FROM_VIRTUAL,
@@ -170,7 +181,6 @@ class LoadBalancer(Function):
     table_types: ClassVar = TABLE_TYPES
     Config = BalancerConfig
     rewrites = True
-    timed = True
     counter = ("counted", "server")
 
     @staticmethod
@@ -181,6 +191,14 @@ class LoadBalancer(Function):
     def owned(config: Any) -> list[Network]:
         """Virtual addresses, for which every instance answers."""
         return [ip_network(address) for address in sorted({service.address for service in config.services}, key=int)]
+
+    @staticmethod
+    def shortest_life(config: Any) -> int | None:
+        return int(timeout_rows(config.timeouts)["milliseconds"][1:].min())
+
+    @staticmethod
+    def timed(config: Any) -> bool:
+        return True
 
     @staticmethod
     def rules(config: Any) -> np.ndarray[Any, Any]:

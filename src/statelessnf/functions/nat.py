@@ -28,7 +28,7 @@ from statelessnf.functions.nat_opening import (
     open_inbound,
     open_outbound,
 )
-from statelessnf.functions.nat_sessions import NONE, first_state, follow_segment
+from statelessnf.functions.nat_sessions import NONE, first_state, follow_segment, timeout_rows
 from statelessnf.functions.nat_tables import TABLE_TYPES, nat_tables
 from statelessnf.functions.nat_ways import ASTRAY, LEAVES, rewrite, rewrite_far, way_of
 from statelessnf.functions.opening import may_open
@@ -116,6 +116,14 @@ class Nat(Function):
     def owned(config: Any) -> list[Network]:
         """External addresses, for which every instance answers."""
         return [network for pool in config.pool for span in pool.addresses for network in span.networks()]
+
+    @staticmethod
+    def shortest_life(config: Any) -> int | None:
+        return int(timeout_rows(config.timeouts)["milliseconds"][1:].min())
+
+    @staticmethod
+    def timed(config: Any) -> bool:
+        return bool(config.log)  # so that the end of a mapping is logged, too
 
     @staticmethod
     def describe(record: Any) -> dict[str, Any]:

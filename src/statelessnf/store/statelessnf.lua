@@ -229,7 +229,19 @@ local function write(put)
   return { 1 }
 end
 
+-- What nearly all puts of pairs are: kind `same`, both keys hold `old`. Nil: not this, or not so simple.
+local function change(keys, args)
+  local key, partner, old, new, expire_at = keys[1], keys[2], args[2], args[3], args[4]
+  if #keys ~= 2 or key == partner or old == '' or new == '' or not whole(expire_at, 1, LATEST) then return nil end
+  local standing = server.call('MGET', key, partner)
+  if standing[1] ~= old or standing[2] ~= old then return nil end
+  server.call('MSETEX', 2, key, new, partner, new, 'PXAT', expire_at)
+  return { 1 }
+end
+
 local function pair_put(keys, args)
+  local changed = args[1] == 'same' and whole(args[5], 0, LATEST) and change(keys, args)
+  if changed then return changed end
   local put = wanted(keys[1], keys[2], keys[3], args)
   if not put or not put.partner then return refuse('no pair, or no such change of one') end
   return obstacle(put) or write(put)
