@@ -1,10 +1,12 @@
-"""Holds the two forms of a network function against each other: every NF's test calls `assert_forms_agree`.
+"""Holds the two forms of a network function against each other: every NF's test calls `assert_forms_agree`; and a
+function against itself: `assert_idempotent`.
 
 Packets, records and tables are any bytes at all, drawn so that meetings happen (the same few addresses and numbers,
 chains of packets on one record): whatever the store or the network hands over, the compiled form does what the plain
 one does. Compared are verdict, record, lifetime, fault and every field of the packet; tables must stay as they are.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from statelessnf.builder import build
 from statelessnf.compiled import Array, run_compiled
 from statelessnf.fields import Elements, Fields
 from statelessnf.function import Function, Outcome, plain_tables, run_plain, table_arrays
-from statelessnf.packet import PACKET
+from statelessnf.packet import FORWARD, PACKET
 
 _NARROW = {
     "version": (4, 6),
@@ -123,3 +125,32 @@ def assert_forms_agree(function: type[Function], config: BaseModel, examples: in
         compare(function, built, sent, record, arrays, services)
 
     agree()
+
+
+def assert_idempotent(function: type[Function], config: BaseModel, ends: tuple[str, str], examples: int = 300) -> None:
+    """Property test of `function`: what it did with a packet, it does again on the record that it made (protocol.md,
+    rule 8), whatever the record was. `ends`: an endpoint of the record and the packet's end that is it in every other
+    example, so that packets belong to flows."""
+    tables, met = plain_tables(function, table_arrays(function, config), _Answers()), Counter[int]()
+
+    @settings(max_examples=examples, deadline=None)
+    @given(
+        sent=packets(high=1), record=records(function.record), meet=st.booleans(), state=st.none() | st.integers(0, 6)
+    )
+    def idempotent(sent: Array, record: Array, meet: bool, state: int | None) -> None:
+        record = record.copy()
+        if state is not None:
+            record["state"] = state
+        for part in ("high", "low", "port") if meet else ():
+            sent[f"{ends[1]}_{part}"] = record[f"{ends[0]}_{part}"]
+        first, second = sent.copy(), sent.copy()
+        once = run_plain(function, first[0], record[0], tables)
+        if once.fault:
+            return
+        again = run_plain(function, second[0], once.record[0], tables)
+        assert (again.verdict, again.record.tobytes()) == (once.verdict, once.record.tobytes()), Fields(sent[0])
+        assert second.tobytes() == first.tobytes(), (Fields(first[0]), Fields(second[0]))
+        met[once.verdict & 0xFF] += once.record.tobytes() != record.tobytes() or first.tobytes() != sent.tobytes()
+
+    idempotent()
+    assert met[FORWARD] > 5, "packets that change nothing show nothing"

@@ -31,21 +31,10 @@ class PairsWorld(World):
         self.subject, self._mode = subject, mode
         self._carried: dict[bytes, set[Step]] = {}  # by value written: what may be behind it
         self._owners: dict[bytes, tuple[bytes, Endpoint]] = {}  # by outer key: inner key and endpoint of who left last
-        self._stepped_us: dict[int, int] = {}  # by incarnation: when it last made a step
-        self._looked_us: dict[int, int] = {}  # by packet: when its instance made the step before the one it came in
         self.versions: dict[int, list[tuple[int, int]]] = {}
         self.departures: dict[bytes, Journey] = {}  # by frame as it left: who may be answered
         reasons = subject.function.drop_reasons
         super().__init__({**subject.options, "mode": mode}, reasons, nodes, lambda _journey, _known: "", Chronicle())
-
-    def step(self, index: int) -> None:
-        """See World."""
-        node = self.nodes[index]
-        for token, journey in node.under_way.items():
-            if journey.arrived == NEVER:
-                self._looked_us[token] = self._stepped_us.get(node.number, 0)
-        self._stepped_us[node.number] = self.now_us
-        super().step(index)
 
     @property
     def chronicle(self) -> Chronicle:
@@ -152,9 +141,8 @@ class PairsWorld(World):
         return f"left as {left}, and no record says so that was there and acknowledged"
 
     def _readable(self, node: Node, journey: Journey, packet: bytes) -> Iterator[Stood]:
-        """Records that the instance may have gone by: what it had cached may lag behind its last look."""
-        looked_us = min(journey.arrived_us, self._looked_us[journey.token]) + self._start_us
-        stale_us = looked_us - STALE_MS * 1000 if self._mode == "tracked" else FOR_EVER
+        """Records that the instance may have gone by: what it had cached may lag."""
+        stale_us = journey.arrived_us + self._start_us - STALE_MS * 1000 if self._mode == "tracked" else FOR_EVER
         return self.chronicle.stood(self.subject.key(packet), journey.turn, node.heard, stale_us)
 
     def _explain_dropped(self, node: Node, journey: Journey, packet: bytes) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balancer_play import VIRTUAL, Ends, Instance, Store, config, ends_of, handshake, packet
-from forms import assert_forms_agree, compare
+from forms import assert_forms_agree, assert_idempotent, compare
 from statelessnf.builder import build
 from statelessnf.function import table_arrays
 from statelessnf.functions.balancer_config import BalancerConfig
@@ -126,6 +126,10 @@ def _balanced() -> BalancerConfig:
 
 def test_forms_agree() -> None:
     assert_forms_agree(LoadBalancer, _balanced())
+
+
+def test_any_record_makes_process_idempotent() -> None:
+    assert_idempotent(LoadBalancer, _balanced(), ("virtual", "destination"))
 
 
 _sent = st.lists(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forms import assert_forms_agree, compare
+from forms import assert_forms_agree, assert_idempotent, compare
 from nat_play import Endpoint, Passage, Play, config, endpoint, ends, key_of, packet
 from statelessnf.builder import build
 from statelessnf.function import run_plain, table_arrays
@@ -201,6 +201,10 @@ def test_candidates_are_all_different(ports: tuple[int, int], order: str, host: 
 
 def test_forms_agree() -> None:
     assert_forms_agree(Nat, config(**SMALL, log=True, outside_mtu=1400), examples=150)
+
+
+def test_any_record_makes_process_idempotent() -> None:
+    assert_idempotent(Nat, config(**SMALL, log=True, outside_mtu=1400), ("inner", "source"))
 
 
 _configs = {
