@@ -41,7 +41,7 @@ Move = tuple[int, int, int]
 Open = Callable[[int], Sample]
 
 RANDOM = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 numbers = st.integers(0, 255)
 scripts = st.lists(st.tuples(st.integers(0, len(KINDS) - 1), numbers, numbers), min_size=20, max_size=80)
