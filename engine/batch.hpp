@@ -31,6 +31,9 @@ class Batch {
   Batch(RecordTable& table, PacketPool& pool, std::size_t record_size, const Originals* originals)
       : table_(table), pool_(pool), size_(record_size), originals_(originals) {}
 
+  // ms, store clock: of all that is added from now on. A packet may have arrived long before, in an instance that
+  // slept.
+  void begin(std::uint64_t now) { now_ = now; }
   bool full() const { return jobs_ == capacity; }
   bool empty() const { return jobs_ == 0; }
   // Puts a packet behind the others of its entry's lane; opens the lane where there is none.
@@ -62,6 +65,7 @@ class Batch {
   PacketPool& pool_;
   std::size_t size_;
   const Originals* originals_;
+  std::uint64_t now_ = 0;
   unsigned jobs_ = 0, lane_count_ = 0;
   std::array<Job, capacity> work_;
   std::array<std::uint32_t, capacity> packets_, following_;
@@ -90,7 +94,7 @@ inline void Batch::add(std::uint32_t index, std::uint32_t packet, std::uint64_t 
   work_[job].packet = &added.header;
   work_[job].after = after_[job].data();
   // Where packets are chained, any of them may be the one whose lifetime a commit takes.
-  work_[job].lifetime = entry.lane != Entry::no_lane || !entry.quiet(added.header.now);
+  work_[job].lifetime = entry.lane != Entry::no_lane || !entry.quiet(now_);
   if (entry.lane == Entry::no_lane) {
     entry.lane = static_cast<std::uint8_t>(lane_count_++);
     lanes_[entry.lane] = Lane{index, fresh_before, job, job};

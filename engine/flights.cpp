@@ -43,6 +43,7 @@ Flights::Flights(Mode mode, const Limits& limits, const Program& program, const 
 void Flights::begin(const Moment& moment, const TableSet& tables) {
   moment_ = moment;
   tables_ = &tables;
+  batch_.begin(moment.ms);
   table_.sweep(moment.ms, swept_a_step);
   if (store_ == nullptr) return;
   if (!resting_.empty()) mind_resting();
@@ -176,12 +177,14 @@ inline Flights::Refresh Flights::refresh_due(const Lane& lane, std::uint32_t job
   const auto eighth = static_cast<std::int64_t>(batch_.lifetime(job) / 8);
   if (eighth == 0 || batch_.absent(lane)) return Refresh::no;
   if (packet.kind == static_cast<std::uint8_t>(Kind::icmp_error)) return Refresh::no;  // RFC 5508, REQ-6
-  const auto left = static_cast<std::int64_t>(read_envelope(entry.value()).deadline - packet.now);
+  // By the clock of now, not of the packet's arrival: what slept must not use a record that may be another's by now.
+  const auto left = static_cast<std::int64_t>(read_envelope(entry.value()).deadline - moment_.ms);
+  if (left <= 0) return Refresh::pressing;
   if (left < eighth) return store_ == nullptr || store_->available() ? Refresh::pressing : Refresh::no;
   const auto jitter = static_cast<std::int64_t>((packet.flow_hash ^ (nonce_ >> 32)) & 127);
   const std::int64_t early = left - (eighth * 8 - eighth * (192 + jitter) / 256);
   if (early <= 0) return Refresh::due;
-  entry.quiet_until = Entry::ticks(packet.now + static_cast<std::uint64_t>(std::min(early, longest_quiet)));
+  entry.quiet_until = Entry::ticks(moment_.ms + static_cast<std::uint64_t>(std::min(early, longest_quiet)));
   return Refresh::no;
 }
 

@@ -18,6 +18,7 @@ from statelessnf.commands.bench import BenchRequest, throughput
 from statelessnf.commands.bench_access import access
 from statelessnf.errors import ConfigError
 
+pytestmark = pytest.mark.usefixtures("short_warm_up")
 EXAMPLES = Path(__file__).parent.parent / "examples"
 Rows = list[dict[str, Any]]
 

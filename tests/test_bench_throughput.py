@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from conftest import data_file
 from statelessnf.bench.slices import median_interval
 from statelessnf.commands.bench import BenchRequest, store, throughput
+
+pytestmark = pytest.mark.usefixtures("short_warm_up")
 
 
 def test_the_interval_encloses_the_median_and_narrows_with_more_values() -> None:
