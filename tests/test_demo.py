@@ -63,7 +63,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
         assert left_by(process.pid) != []
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert left_by(process.pid) == []
     assert list(tmp_path.iterdir()) == []
