@@ -71,6 +71,11 @@ void Flights::commit_here(const Lane& lane, std::uint32_t job, PacketQueue& held
   if (is_pair(entry)) return commit_pair_here(lane, job, held, rest);
   write_record(entry.value(), job);
   entry.size = static_cast<std::uint16_t>(envelope_size + batch_.size_of(job));
+  written_here(lane, held, rest);
+}
+
+void Flights::written_here(const Lane& lane, PacketQueue& held, PacketQueue& rest) {
+  Entry& entry = table_[lane.entry];
   entry.quiet_until = Entry::ticks(moment_.ms);
   stats_.commits.add();
   if (batch_.absent(lane)) stats_.new_flows.add();

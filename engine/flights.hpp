@@ -122,6 +122,7 @@ class Flights : private StoreEvents {
   // commits.cpp: requests
   void commit(const Lane& lane, std::uint32_t job, PacketQueue& held, PacketQueue& rest);
   void commit_here(const Lane& lane, std::uint32_t job, PacketQueue& held, PacketQueue& rest);
+  void written_here(const Lane& lane, PacketQueue& held, PacketQueue& rest);
   void refresh(const Lane& lane, std::uint32_t job);
   enum class Refresh : std::uint8_t { no, due, pressing };
   Refresh refresh_due(const Lane& lane, std::uint32_t job);

@@ -172,11 +172,7 @@ void Flights::commit_pair_here(const Lane& lane, std::uint32_t job, PacketQueue&
   if (pair.moves) leave_partner(pair.partner_until, {old.data(), before});
   std::copy_n(fresh.data(), size, entry.value());
   entry.size = static_cast<std::uint16_t>(size);
-  entry.quiet_until = Entry::ticks(moment_.ms);
-  stats_.commits.add();
-  if (batch_.absent(lane)) stats_.new_flows.add();
-  release_all(held, entry.stored());
-  if (!rest.empty()) rerun_.push_back({lane.entry, lane.fresh_before, rest});
+  written_here(lane, held, rest);
 }
 
 // The next candidate, or the end of the packets.

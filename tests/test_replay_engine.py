@@ -15,8 +15,8 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
+from replayed import output
 from statelessnf.capture import Captured, CaptureReader, CaptureWriter
-from statelessnf.commands.replay import ReplayRequest, replay
 from statelessnf.split import Split
 
 DATA = Path(os.environ.get("SNF_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -75,16 +75,6 @@ def enterprise() -> list[Captured]:
         pytest.skip(f"{ENTERPRISE} is not here")
     with CaptureReader(ENTERPRISE) as reader:
         return list(itertools.islice(reader, ENTERPRISE_PACKETS))
-
-
-def output(folder: Path, store: str, cache: str, instances: int, split: Split) -> tuple[bytes, bytes]:
-    """What came through and what was dropped."""
-    out, drops = folder / "out.pcap", folder / "drops.pcap"
-    request = ReplayRequest(
-        folder / "edge.toml", folder / "in.pcap", out, instances, split, store, cache, json=True, capture_drops=drops
-    )
-    replay(request)
-    return out.read_bytes(), drops.read_bytes()
 
 
 @pytest.mark.timeout(600)

@@ -16,8 +16,8 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
+from replayed import output
 from statelessnf.capture import CaptureReader, CaptureWriter
-from statelessnf.commands.replay import ReplayRequest, replay
 from statelessnf.split import Split
 
 NAT = """
@@ -98,16 +98,6 @@ def write(path: Path, flows: list[list[Packet]]) -> None:
     with CaptureWriter(path, nanoseconds=True) as writer:
         for number, frame in enumerate(frames):
             writer.write((5000 + number) * 300_000, frame)
-
-
-def output(folder: Path, store: str, cache: str, instances: int, split: Split) -> tuple[bytes, bytes]:
-    """What came through and what was dropped."""
-    out, drops = folder / "out.pcap", folder / "drops.pcap"
-    request = ReplayRequest(
-        folder / "edge.toml", folder / "in.pcap", out, instances, split, store, cache, json=True, capture_drops=drops
-    )
-    replay(request)
-    return out.read_bytes(), drops.read_bytes()
 
 
 @pytest.mark.timeout(300)
