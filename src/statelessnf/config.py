@@ -10,7 +10,7 @@ import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,11 +18,10 @@ from pydantic import (
     BeforeValidator,
     Field,
     PrivateAttr,
-    ValidationError,
     model_validator,
 )
 
-from statelessnf.config_errors import explain
+from statelessnf.config_errors import validated
 from statelessnf.errors import ConfigError, SnfError
 from statelessnf.find import find_function
 from statelessnf.function import Function
@@ -34,7 +33,6 @@ from statelessnf.store.url import StoreUrl, parse_url
 
 STALE_MARGIN = 1050  # ms: what the clocks of store nodes may differ by (guard_ms), and some
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")  # RFC 1918, RFC 4193
-Model = TypeVar("Model", bound=BaseModel)
 
 
 def _store_url(text: object) -> str:
@@ -112,6 +110,7 @@ class Deployment(Section):
     store: StoreSection = Field(default_factory=StoreSection)
     instance: InstanceSection = Field(default_factory=InstanceSection)
     network: NetworkSection = Field(default_factory=NetworkSection)
+    orchestrator: dict[str, Any] | None = None  # read by `snf up` and `snf check` (orchestrator/section.py)
     _function_class: type[Function] = PrivateAttr()
     _section: dict[str, Any] = PrivateAttr()
     _settings: BaseModel = PrivateAttr()
@@ -183,10 +182,10 @@ def parse(document: dict[str, Any], path: Path) -> Deployment:
     """Validates the tables of a deployment file; `path` is for messages. Raises ConfigError."""
     name = document.get("function")
     if not isinstance(name, str):
-        return _validated(Deployment, document, path, ())
+        return validated(Deployment, document, path, ())
     known = _function(name, path)
     rest = {key: value for key, value in document.items() if key != known.name}
-    deployment = _validated(Deployment, rest, path, (), extra=known.name)
+    deployment = validated(Deployment, rest, path, (), extra=known.name)
     deployment._section = document.get(known.name, {})
     deployment._settings = function_settings(known, deployment._section, path, deployment.inside)
     deployment._function_class, deployment._path = known, path
@@ -210,7 +209,7 @@ def function_settings(function: type[Function], section: object, where: Path, in
 
     Validators of the `Config` find the deployment's networks in their context, as `inside`.
     """
-    return _validated(function.Config, section, where, (function.name,), context={"inside": inside})
+    return validated(function.Config, section, where, (function.name,), context={"inside": inside})
 
 
 def _check_links(deployment: Deployment) -> None:
@@ -233,17 +232,3 @@ def _function(reference: str, path: Path) -> type[Function]:
     except SnfError as error:
         where = "" if error.where in ("", "function") else f"{error.where}: "
         raise ConfigError(where + error.what, f"{path}: function", error.do) from error
-
-
-def _validated(
-    model: type[Model],
-    data: object,
-    path: Path,
-    prefix: tuple[str, ...],
-    extra: str = "",
-    context: dict[str, Any] | None = None,
-) -> Model:
-    try:
-        return model.model_validate(data, context=context)
-    except ValidationError as error:
-        raise explain(error, model, path, prefix, extra) from error

@@ -6,13 +6,14 @@ import difflib
 import typing
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from statelessnf.errors import ConfigError
 
+Model = TypeVar("Model", bound=BaseModel)
 TYPES = {
     "string_type": "text in quotes",
     "int_type": "a whole number",
@@ -22,6 +23,21 @@ TYPES = {
     "dict_type": "a table",
     "model_type": "a table",
 }
+
+
+def validated(
+    model: type[Model],
+    data: object,
+    path: Path,
+    prefix: tuple[str, ...],
+    extra: str = "",
+    context: dict[str, Any] | None = None,
+) -> Model:
+    """`data` as a `model`; `prefix`: where it stands in the file `path`. Raises ConfigError, see `explain`."""
+    try:
+        return model.model_validate(data, context=context)
+    except ValidationError as error:
+        raise explain(error, model, path, prefix, extra) from error
 
 
 def explain(

@@ -10,6 +10,13 @@
       InstanceError          one instance
         StartFailed          it did not come up: port missing, permission, memory
         InstanceLost         it was up and is gone
+      OrchestratorError      the orchestrator
+        DriverError          a host cannot start, watch or end an instance
+        SteeringError        the switch refuses, or cannot be reached
+        NotLeader            another orchestrator leads this deployment
+        NotFound             no such instance, host, record or deployment
+        Refused              a request that cannot be carried out as things are
+        Unauthorized         the token is missing or wrong
       LabError               network namespaces, links and servers of the lab
       BuildError             a network function cannot be compiled
       FunctionError          a network function is not what the engine can run
@@ -71,6 +78,34 @@ class StartFailed(InstanceError):  # noqa: N818 - the name states the fact
 
 class InstanceLost(InstanceError):  # noqa: N818 - the name states the fact
     """It was up and is gone."""
+
+
+class OrchestratorError(SnfError):
+    """The orchestrator."""
+
+
+class DriverError(OrchestratorError):
+    """A host cannot start, watch or end an instance."""
+
+
+class SteeringError(OrchestratorError):
+    """The switch refuses, or cannot be reached."""
+
+
+class NotLeader(OrchestratorError):  # noqa: N818 - the name states the fact
+    """Another orchestrator leads this deployment."""
+
+
+class NotFound(OrchestratorError):  # noqa: N818 - the name states the fact
+    """No such instance, host, record or deployment."""
+
+
+class Refused(OrchestratorError):  # noqa: N818 - the name states the fact
+    """A request that cannot be carried out as things are."""
+
+
+class Unauthorized(OrchestratorError):  # noqa: N818 - the name states the fact
+    """The token is missing or wrong."""
 
 
 class LabError(SnfError):

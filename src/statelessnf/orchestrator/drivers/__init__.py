@@ -1,0 +1,1 @@
+"""How instances are started, watched and ended: one contract (driver.py), and who fulfils it."""
