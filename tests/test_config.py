@@ -87,7 +87,7 @@ SAME_PORT = {"inside": "net_af_xdp0,iface=a", "outside": "net_af_xdp1,iface=a"}
     ("change", "key", "says"),
     [
         ({"nam": 1}, "nam", "unknown key; did you mean 'name'?"),
-        ({"zzz": 1}, "zzz", "known keys: name, function, inside, store, instance, network, pinhole"),
+        ({"zzz": 1}, "zzz", "known keys: name, function, inside, store, instance, network, orchestrator, pinhole"),
         ({"name": 5}, "name", "5 should be text"),
         ({"name": "Über uns"}, "name", "letters"),
         ({"name": None}, "name", "text"),
