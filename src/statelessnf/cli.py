@@ -20,14 +20,14 @@ from statelessnf.errors import SnfError
 QUICK_START = {"OPENBLAS_NUM_THREADS": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
 
 
-def run_instance(file: Path, as_json: bool, capture_drops: Path | None = None) -> None:
+def run_instance(file: Path, as_json: bool, capture_drops: Path | None = None, order: Path | None = None) -> None:
     """`snf run`. Raises SnfError."""
     from statelessnf.engine_start import EngineStart
 
     engine_start = EngineStart()  # before the other imports: they take as long
     from statelessnf.commands.run import run
 
-    run(file, engine_start, as_json=as_json, capture_drops=capture_drops)
+    run(file, engine_start, as_json=as_json, capture_drops=capture_drops, order=order)
 
 
 def _command() -> object:
@@ -35,6 +35,9 @@ def _command() -> object:
     match sys.argv[1:]:
         case ["run", file, *rest] if not file.startswith("-") and rest in ([], ["--json"]):
             run_instance(Path(file), as_json=bool(rest))
+            return 0
+        case ["run", file, "--order", order, *rest] if not file.startswith("-") and rest in ([], ["--json"]):
+            run_instance(Path(file), as_json=bool(rest), order=Path(order))
             return 0
     from statelessnf.cli_commands import app
 

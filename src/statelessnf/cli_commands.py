@@ -62,6 +62,14 @@ def run(
     file: Deployment,
     json: Json = False,
     capture_drops: CaptureDrops = None,
+    order: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="A private file written by the orchestrator: name, ports, pipes, and where to send heartbeats.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run one instance in the foreground; stop it with Ctrl-C.
 
@@ -70,7 +78,7 @@ def run(
 
     Example: snf run edge.toml --capture-drops dropped.pcap
     """
-    run_instance(file, json, capture_drops)
+    run_instance(file, json, capture_drops, order)
 
 
 @app.command()
