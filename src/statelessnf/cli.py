@@ -1,6 +1,7 @@
 """The command `snf`: its entry point, and the one place where errors become a line and an exit code.
 
-Exit codes: 0 done; 1 something is wrong that the line on standard error names; 2 wrong usage; 130 and 143 interrupted.
+Exit codes: 0 done; 1 something is wrong that the line on standard error names; 2 wrong usage; 3 no orchestrator runs
+for the deployment; 130 and 143 interrupted.
 The commands themselves are in `cli_commands.py`. To import that takes as long as the engine needs to start, so an
 instance, which is started as `snf run FILE [--json]`, goes round it.
 """
@@ -63,7 +64,7 @@ def main() -> NoReturn:
         code = _command()
     except SnfError as error:
         _raise_if_debugging(error)
-        _fail(error.line(), 1)
+        _fail(error.line(), error.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except BrokenPipeError:
