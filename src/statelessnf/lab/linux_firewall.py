@@ -30,6 +30,14 @@ table ip cut {
   }
 }
 """
+# Links of one machine take 10 ms each to go down. Nothing gets in, through or out from the very moment on that this is
+# committed; the links follow.
+_DEAD = """
+table inet dead {
+  chain arriving { type filter hook prerouting priority raw; policy drop; }
+  chain leaving { type filter hook output priority raw; policy drop; }
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -84,10 +92,11 @@ class LinuxFirewall:
             return int(Path("/proc/sys", _TRACKED).read_text())
 
     def power_off(self) -> None:
-        """SIGKILL to all its processes, and its links go down: what the other one sees of a loss of power."""
+        """No packet gets through, SIGKILL to all its processes, links down: what the other one sees of a power loss."""
         pids = self.namespace.pids()
         links = [self._netlink.link_lookup(ifname=name)[0] for name in LINKS]
         self._powered = False
+        self._apply(_DEAD)
         _signal(pids, signal.SIGKILL)
         for index in links:
             self._netlink.link("set", index=index, state="down")
