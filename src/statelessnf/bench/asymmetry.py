@@ -44,21 +44,18 @@ class Turn:
         }
 
 
-def measure(
-    sides: Sequence[str], turns: int, slice_s: float, size: int, progress: Callable[[str], None]
-) -> list[Turn]:
+def measure(sides: Sequence[str], turns: int, slice_s: float, size: int, progress: Callable[[str], None]) -> list[Turn]:
     """`turns` turns of each side, of slices of `slice_s` seconds for connections and as much for files of `size` bytes.
 
     Raises LabError, BuildError.
     """
     build(find_function("firewall"))
-    measured = []
+    measured: list[Turn] = []
     for side in sides:
         with bed(side, INSTANCES, size, 1) as made:
             (made.folder / "files" / SMALL[1:]).write_bytes(b"x")
             visits = Visits(made.stack, made.subject.clients, made.subject.server_address, made.folder)
-            for _ in range(turns):
-                measured.append(_turn(made, visits, slice_s, progress))
+            measured += [_turn(made, visits, slice_s, progress) for _ in range(turns)]
     return measured
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from statelessnf.bench.failover_runs import Downloaded, Plan, Trial, run_downloads, run_trial
 from statelessnf.bench.slices import median_interval
+from statelessnf.bench.subjects.registry import FAILURES
 from statelessnf.bench.subjects.subject import Failure
 from statelessnf.builder import build
 from statelessnf.find import find_function
@@ -36,6 +37,11 @@ class Measured:
         """Every single run."""
         pairs = [{"without": asdict(one), "with": asdict(other)} for one, other in self.pairs]
         return {"downloads": pairs, "blackouts": [asdict(trial) for trial in self.trials]}
+
+
+def possible(sides: Sequence[str], failures: Sequence[Failure]) -> list[tuple[str, Failure]]:
+    """Which of these failures each of these sides has an answer to."""
+    return [(side, failure) for failure in failures for side in sides if failure in FAILURES[side]]
 
 
 def measure(

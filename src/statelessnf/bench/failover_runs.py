@@ -1,4 +1,4 @@
-"""The single runs of `snf bench failover`: downloads, or nothing but a stream, while something happens to an instance."""
+"""The single runs of `snf bench failover`: downloads, or a stream alone, while something happens to an instance."""
 
 from __future__ import annotations
 
@@ -70,9 +70,7 @@ def run_downloads(side: str, plan: Plan, fails: bool) -> Downloaded:
         log, subject = made.folder / "downloads.log", made.subject
         began = time.monotonic()
         with closing(
-            start_downloads(
-                subject.clients, subject.server_address, made.files, plan.downloads, plan.timeout, log
-            )
+            start_downloads(subject.clients, subject.server_address, made.files, plan.downloads, plan.timeout, log)
         ) as downloads:
             failed = _watch(downloads, subject, victim if fails else None, plan)
         figures, took = stream.end(), max(end.time for end in downloads.ended) - began

@@ -14,7 +14,7 @@ from typing import Any
 
 from statelessnf.bench.instruments.load import Count, Load
 from statelessnf.bench.slices import median_interval
-from statelessnf.bench.subjects.registry import bed, ends
+from statelessnf.bench.subjects.registry import bed, elastic, ends
 from statelessnf.bench.subjects.subject import Elastic
 from statelessnf.builder import build
 from statelessnf.find import find_function
@@ -92,9 +92,7 @@ class Climb:
 
     def end(self) -> Run:
         """The load stops; the run as a whole."""
-        self._load.rate(0)
-        time.sleep(PERIOD)  # for what is on its way
-        now, first = self._load.count(), self._first
+        now, first = self._load.stop(), self._first
         return Run(
             side=self._subject.name,
             offered=now.offered - first.offered,
@@ -117,19 +115,17 @@ def _share(before: Count, after: Count) -> float:
     return (after.arrived - before.arrived) / max(after.offered - before.offered, 1)
 
 
-def measure(
-    sides: Sequence[str], runs: int, rate: float, step_s: float, progress: Callable[[str], None]
-) -> list[Run]:
-    """`runs` runs of each side in turn; levels of `rate` packets a second and multiples. Raises LabError, BuildError."""
+def measure(sides: Sequence[str], runs: int, rate: float, step_s: float, progress: Callable[[str], None]) -> list[Run]:
+    """`runs` runs of each side in turn; levels are multiples of `rate` packets a second. Raises LabError, BuildError."""
     build(find_function("firewall"))
     return [_run(side, rate, step_s, progress) for _ in range(runs) for side in sides]
 
 
 def _run(side: str, rate: float, step_s: float, progress: Callable[[str], None]) -> Run:
     with bed(side, INSTANCES, 1, 1) as made:
-        subject = made.subject
-        load = Load(made.stack, ends(subject, down=True), made.folder, FLOWS)
+        subject = elastic(made.subject)
         subject.scale(rate * ROOM)
+        load = Load(made.stack, ends(subject, down=True), made.folder, FLOWS)
         climb = Climb(load, subject)
         for index, level in enumerate(LEVELS):
             progress(f"{side}: {level * rate:,.0f} packets/s")

@@ -100,8 +100,6 @@ vrrp_instance {side} {{
 """
 
 
-
-
 def rules_for(tcp: Sequence[int], udp: Sequence[int]) -> str:
     """Stateful rules as nftables text: from inside new flows to these ports, back only what belongs to one."""
     return _RULES.format(tcp=_listed(tcp), udp=_listed(udp))

@@ -11,20 +11,19 @@ the active one has the virtual addresses 10.0.0.254 and 10.0.1.254, the default 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from ipaddress import IPv4Address, ip_interface
+from ipaddress import IPv4Address, IPv4Interface
 
 from statelessnf.errors import LabError
 from statelessnf.lab.lifetime import Lab
+from statelessnf.lab.links import Interface, Meter, add_address, add_bridge, add_route, connect, join_bridge, move_route
 from statelessnf.lab.linux_firewall import Ends, LinuxFirewall
 from statelessnf.lab.linux_firewall_files import rules_for
-from statelessnf.lab.links import Interface, Meter, add_address, add_bridge, add_route, connect, join_bridge, move_route
-from statelessnf.lab.namespaces import Namespace
 
-CLIENT, SERVER = ip_interface("10.0.0.1/24"), ip_interface("10.0.1.1/24")
-GATEWAYS = ip_interface("10.0.0.254/24"), ip_interface("10.0.1.254/24")  # virtual: inside, outside
+CLIENT, SERVER = IPv4Interface("10.0.0.1/24"), IPv4Interface("10.0.1.1/24")
+GATEWAYS = IPv4Interface("10.0.0.254/24"), IPv4Interface("10.0.1.254/24")  # virtual: inside, outside
 ENDS = (
-    Ends(ip_interface("10.0.0.252/24"), ip_interface("10.0.1.252/24"), ip_interface("172.16.0.1/30"), 150),
-    Ends(ip_interface("10.0.0.253/24"), ip_interface("10.0.1.253/24"), ip_interface("172.16.0.2/30"), 100),
+    Ends(IPv4Interface("10.0.0.252/24"), IPv4Interface("10.0.1.252/24"), IPv4Interface("172.16.0.1/30"), 150),
+    Ends(IPv4Interface("10.0.0.253/24"), IPv4Interface("10.0.1.253/24"), IPv4Interface("172.16.0.2/30"), 100),
 )
 _READY_SECONDS = 15.0
 

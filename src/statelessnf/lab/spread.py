@@ -40,7 +40,9 @@ def _target(spread: Spread, link: str, live: Sequence[int], client_port: str) ->
         return ["drop"]
     choices = ", ".join(f'{n}: "{link}{i}"' for n, i in enumerate(live))
     by_packet = f"fwd to numgen inc mod {len(live)} map {{ {choices} }}"
-    by_flow = f"meta l4proto {{ tcp, udp }} fwd to jhash th {client_port} mod {len(live)} seed 0x5eed map {{ {choices} }}"
+    by_flow = (
+        f"meta l4proto {{ tcp, udp }} fwd to jhash th {client_port} mod {len(live)} seed 0x5eed map {{ {choices} }}"
+    )
     return [by_flow, by_packet] if spread == "flow" else [by_packet]
 
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from statelessnf.bench.instruments.stream import BEGIN_SECONDS, Ends
+from statelessnf.bench.instruments.stream import BEGIN_SECONDS, SETTLE, Ends
 from statelessnf.bench.instruments.worker import Worker
 from statelessnf.errors import LabError
 from statelessnf.lab.links import Meter
@@ -53,6 +53,15 @@ class Load:
         """So much is offered from now on."""
         self._sender.ask({"rate": packets_per_second})
 
+    def stop(self) -> Count:
+        """Nothing is offered any more; totals once nothing more arrives."""
+        self.rate(0)
+        before, now = None, self.count()
+        while before is None or now.arrived != before.arrived:
+            time.sleep(SETTLE)
+            before, now = now, self.count()
+        return now
+
     def count(self) -> Count:
         """Totals as of now."""
         arrived = self._meter.read()["eth0"].received_packets
@@ -65,5 +74,5 @@ class Load:
         while (opened := self._clients.ask({})["open"]) < self._flows:
             if time.monotonic() > deadline:
                 raise LabError(f"{opened} of {self._flows} UDP flows could be opened in {BEGIN_SECONDS:g} s")
-            time.sleep(0.02)
-        self.rate(0)
+            time.sleep(SETTLE)
+        self.stop()

@@ -7,9 +7,8 @@ heartbeats. With `memory` as its store it is the paper's baseline.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import ClassVar
 
 from statelessnf.bench.subjects.subject import Failure, Way
 from statelessnf.bench.subjects.watch import RateWatch, Watch
@@ -17,6 +16,7 @@ from statelessnf.errors import LabError
 from statelessnf.lab.fleet import start_instances, wait_ready
 from statelessnf.lab.instances import write_deployment
 from statelessnf.lab.lifetime import Lab
+from statelessnf.lab.links import Meter, Traffic
 from statelessnf.lab.spread import Spread
 from statelessnf.lab.topology import CLIENT, Topology
 from statelessnf.lab.web import answers
@@ -27,8 +27,8 @@ SPREADS: dict[Way, Spread] = {Way.symmetric: "flow", Way.asymmetric: "direction"
 class HandSteered:
     """See subject.Elastic. `store`: `embedded`, or `memory` for the baseline; `udp`: ports that clients may reach."""
 
-    failures: ClassVar = frozenset({Failure.kill, Failure.move})
-    ways: ClassVar = frozenset(Way)
+    failures: frozenset[Failure] = frozenset({Failure.kill, Failure.move})
+    ways: frozenset[Way] = frozenset(Way)
     client_address = str(CLIENT.ip)
 
     def __init__(self, stack: ExitStack, lab: Lab, store: str, instances: int, udp: Sequence[int]) -> None:
@@ -41,16 +41,16 @@ class HandSteered:
         self._live = list(range(instances))  # and not drained
         self._size = instances
         self._ended: list[int] = []  # by us
+        self._watches: list[Watch | RateWatch] = []
 
     def wait_ready(self) -> None:
         for instance in self._instances:
             wait_ready(self._topology, instance, lambda: answers(self.clients, self.server_address, 0.2))
         self._steer()
-        self._stack.enter_context(Watch([instance.pidfd for instance in self._instances], self._leave_out))
+        self._watch(Watch([instance.pidfd for instance in self._instances], self._leave_out))
 
     def traffic(self) -> list[int]:
-        with self._lock:
-            return [traffic.given_packets for traffic in self._topology.traffic()]
+        return [traffic.given_packets for traffic in self._topology.traffic()]
 
     def carrying(self) -> int:
         return min(self._size, len(self._live))
@@ -72,10 +72,16 @@ class HandSteered:
         for instance in self._instances:
             if instance.number not in self._ended and not instance.alive:
                 raise instance.lost()
+        for watch in self._watches:
+            watch.check()
 
     def scale(self, capacity: float) -> None:
         self._resize(1)
-        self._stack.enter_context(RateWatch(self.traffic, len(self._instances), capacity, self._resize))
+        switch, most = self._topology.switch, len(self._instances)
+        self._watch(RateWatch(lambda: Meter(switch), _given, most, capacity, self._resize))
+
+    def _watch(self, watch: Watch | RateWatch) -> None:
+        self._watches.append(self._stack.enter_context(watch))
 
     def _resize(self, size: int) -> None:
         self._size = size
@@ -88,3 +94,8 @@ class HandSteered:
     def _steer(self) -> None:
         with self._lock:
             self._topology.steer(SPREADS[self._way], self._live[: self._size])
+
+
+def _given(counts: Mapping[str, Traffic]) -> int:
+    """Packets that all instances have been given at the switch's ports towards them."""
+    return sum(count.sent_packets for name, count in counts.items() if name not in ("clients", "server", "lo"))

@@ -1,7 +1,7 @@
 """What operators use today as a subject: two Linux firewalls with conntrackd and keepalived (lab/linux_firewalls.py).
 
-Its instances are one active firewall and one standing by. Packets can be led asymmetrically, by routes; a spray for each
-packet is not something that its routers can do.
+Its instances are one active firewall and one standing by. Packets can be led asymmetrically, by routes; a spray of
+single packets is not something that its routers can do.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import ClassVar
 
 from statelessnf.bench.subjects.subject import Failure, Way
 from statelessnf.errors import LabError
@@ -25,8 +24,8 @@ class LinuxPair:
     """See subject.Subject."""
 
     name = "linux"
-    failures: ClassVar = frozenset(Failure)
-    ways: ClassVar = frozenset({Way.symmetric, Way.asymmetric})
+    failures: frozenset[Failure] = frozenset(Failure)
+    ways: frozenset[Way] = frozenset({Way.symmetric, Way.asymmetric})
     client_address = str(CLIENT.ip)
 
     def __init__(self, stack: ExitStack, lab: Lab, udp: Sequence[int]) -> None:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from statelessnf.bench.instruments import load, stream
 from statelessnf.bench.subjects.hand_steered import HandSteered
 from statelessnf.bench.subjects.linux import LinuxPair
-from statelessnf.bench.subjects.subject import Subject
+from statelessnf.bench.subjects.subject import Elastic, Failure, Subject
+from statelessnf.errors import LabError
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.web import WebFile, make_files, web_server
 
@@ -21,6 +22,11 @@ SUBJECTS: dict[str, Make] = {
     "baseline": lambda stack, lab, instances: HandSteered(stack, lab, "memory", instances, UDP),
     "linux": lambda stack, lab, instances: LinuxPair(stack, lab, UDP),
 }
+FAILURES: dict[str, frozenset[Failure]] = {
+    "stateless": HandSteered.failures,
+    "baseline": HandSteered.failures,
+    "linux": LinuxPair.failures,
+}  # that each can cope with
 
 
 class Bed(NamedTuple):
@@ -30,6 +36,13 @@ class Bed(NamedTuple):
     files: list[WebFile]
     folder: Path
     stack: ExitStack
+
+
+def elastic(subject: Subject) -> Elastic:
+    """The subject as one that grows and shrinks. Raises LabError if it cannot."""
+    if not isinstance(subject, Elastic):
+        raise LabError(f"{subject.name} has a fixed size", "snf bench scaling", "leave it out")
+    return subject
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from ipaddress import IPv4Address
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from statelessnf.lab.namespaces import Namespace
 
@@ -61,6 +61,7 @@ class Subject(Protocol):
         """Raises LabError if something has ended that nobody has ended."""
 
 
+@runtime_checkable
 class Elastic(Subject, Protocol):
     """A subject that decides itself how many of its instances carry the traffic."""
 
