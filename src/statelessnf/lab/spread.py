@@ -22,8 +22,8 @@ TABLE = "netdev spread"
 def ruleset(spread: Spread, instances: int, live: Sequence[int], mac: bytes | None = None) -> str:
     """The switch's whole table as nftables text; instances count from 0, `live` are those that get packets.
 
-    `packet`: round robin, each packet by itself, each direction for itself. `flow`: by the client's TCP port, both
-    directions alike; other packets round robin. `direction`: all that comes from the clients to the first live
+    `packet`: round robin, each packet by itself, each direction for itself. `flow`: by the client's TCP or UDP port,
+    both directions alike; other packets round robin. `direction`: all that comes from the clients to the first live
     instance, all that comes from the server to the last. Links: `clients`, `server`, for instance i `in<i>`, `out<i>`.
     `mac`: see above.
     """
@@ -40,7 +40,9 @@ def _target(spread: Spread, link: str, live: Sequence[int], client_port: str) ->
         return ["drop"]
     choices = ", ".join(f'{n}: "{link}{i}"' for n, i in enumerate(live))
     by_packet = f"fwd to numgen inc mod {len(live)} map {{ {choices} }}"
-    by_flow = f"fwd to jhash tcp {client_port} mod {len(live)} seed 0x5eed map {{ {choices} }}"
+    by_flow = (
+        f"meta l4proto {{ tcp, udp }} fwd to jhash th {client_port} mod {len(live)} seed 0x5eed map {{ {choices} }}"
+    )
     return [by_flow, by_packet] if spread == "flow" else [by_packet]
 
 
