@@ -1,8 +1,8 @@
-// Later fragments that are here before what they depend on: before the first one, which this pipe or another instance is
-// to see yet, or before the record of their flow, which the first one is opening. They are looked up again, each time
-// after twice as long, for as long as a datagram's fragments may be apart (RFC 6146 section 3.4); then what was said of
-// them counts. So few may wait that a flood of them takes nothing from anybody (RFC 4787 REQ-14a), and half of the
-// places are for those that have not waited long.
+// Later fragments that are here before what they depend on: before the first one, which this pipe or another instance
+// is to see yet, or before the record of their flow, which the first one is opening. They are looked up again, each
+// time after twice as long, for as long as a datagram's fragments may be apart (RFC 6146 section 3.4); then what was
+// said of them counts. So few may wait that a flood of them takes nothing from anybody (RFC 4787 REQ-14a), and half of
+// the places are for those that have not waited long.
 #include <algorithm>
 
 #include "flights.hpp"

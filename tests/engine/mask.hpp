@@ -1,5 +1,6 @@
 // A translator of a few lines, and UDP datagrams for it: inner hosts 10.0.0.x share 203.0.113.9, whose port is 100 more
-// than the attempt; servers are at 192.0.2.9. A datagram's length says what is to be done; a later fragment opens no flow. Record: (1, port, phase).
+// than the attempt; servers are at 192.0.2.9. A datagram's length says what is to be done; a later fragment opens no
+// flow. Record: (1, port, phase).
 #pragma once
 #include <cstring>
 #include <vector>

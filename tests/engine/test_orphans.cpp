@@ -120,6 +120,28 @@ TEST_CASE("while one waits for its flow, what opens that goes before it") {
   }
 }
 
+TEST_CASE("a commit in doubt holds what waited as well as what went before it") {
+  Written written;
+  PairsRig rig(Mode::off);
+  rig.store->values = written.ports;
+  send(rig, false);
+  rig.run();
+  rig.out(mask::keep, 3);
+  const auto until = [&rig](bool commit) {
+    while (rig.store->requests.empty() || rig.store->requests.front().commit != commit) {
+      rig.store->serve(1);
+      rig.step();
+    }
+  };
+  until(true);
+  rig.store->lose();
+  until(false);
+  until(true);
+  rig.store->values.insert(written.flow.begin(), written.flow.end());  // another instance's: it may have replaced ours
+  rig.run();
+  CHECK(rig.left() == "3:unknown_outcome 2:unknown_outcome");
+}
+
 TEST_CASE("a fragment of a flow that is never opened is dropped for the reason that the function gave") {
   Written written;
   PairsRig rig(Mode::off);
