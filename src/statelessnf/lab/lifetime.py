@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from statelessnf.errors import LabError
 from statelessnf.lab.namespaces import NAMES, Namespace, namespaces_of
+from statelessnf.processes import start_time
 
 FOLDERS = Path("/run/snf-lab")
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
@@ -39,7 +40,7 @@ class Lab:
         if os.geteuid() != 0:
             raise LabError("the lab makes network namespaces, which needs root", do="run it as root")
         pid = os.getpid()
-        self.name = f"snf-{pid}-{_start_time(pid)}-{next(_numbers)}"
+        self.name = f"snf-{pid}-{start_time(pid)}-{next(_numbers)}"
         self.folder = FOLDERS / self.name
         self._handlers: dict[signal.Signals, _Handler] = {}
 
@@ -75,7 +76,7 @@ def remove_leftovers() -> None:
     entries = [entry for folder in (NAMES, FOLDERS) if folder.is_dir() for entry in folder.iterdir()]
     found = {match.group(): match for entry in entries if (match := _NAME.match(entry.name))}
     for name, match in found.items():
-        if _start_time(int(match["pid"])) != int(match["started"]):
+        if start_time(int(match["pid"])) != int(match["started"]):
             _remove(name)
 
 
@@ -83,15 +84,6 @@ def _remove(name: str) -> None:
     for namespace in namespaces_of(name):
         namespace.remove()
     shutil.rmtree(FOLDERS / name, ignore_errors=True)
-
-
-def _start_time(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot (proc(5), stat field 22); None if there is none."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return int(status.rpartition(")")[2].split()[19])
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+INSTANCE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"  # also a part of file names, container names and URLs
+InstanceName = Annotated[str, Field(pattern=INSTANCE_NAME)]
 
 
 class Slot(BaseModel):
@@ -41,7 +44,7 @@ class Order(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: str
+    name: InstanceName
     revision: int
     inside: str  # DPDK device arguments, in place of the deployment file's
     outside: str
@@ -67,7 +70,8 @@ class Capacity:
 
     cores: tuple[int, ...]
     memory_mb: int
-    interfaces: tuple[str, ...]
+    interfaces: tuple[str, ...]  # those of a namespace as NAMESPACE/NAME; none at all: the host cannot be asked
+    limits_memory: bool = True  # whether `Launch.memory_mb` is enforced there
 
 
 Ended = Callable[[str, str], None]  # name of the instance, why it ended, if that is known
@@ -77,7 +81,15 @@ class Driver(Protocol):
     """Starts and ends instances on one host. Every method raises DriverError: what failed, where, what to do."""
 
     async def open(self, ended: Ended) -> None:
-        """Connects; from now on `ended` is called, within the event loop, once for each instance that ends."""
+        """Begins; from now on `ended` is called, within the event loop, once for each instance that ends.
+
+        A host out of reach is no error: it is tried again and again, and `reachable` tells. Instances that ended
+        meanwhile are reported as soon as it is back.
+        """
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the host answers, as far as is known now."""
 
     async def capacity(self) -> Capacity:
         """Measured now."""
@@ -92,10 +104,10 @@ class Driver(Protocol):
         """Watches an instance that runs already. False: there is no such instance any more."""
 
     async def stop(self, name: str) -> None:
-        """SIGTERM; after `STOP_SECONDS` SIGKILL. Does not wait for the end: `ended` tells."""
+        """SIGTERM; after `STOP_SECONDS` SIGKILL. Does not wait for the end: `ended` tells. Nothing if it has ended."""
 
     async def kill(self, name: str) -> None:
-        """SIGKILL, also to one that is stopped (SIGSTOP) or paused."""
+        """SIGKILL, also to one that is stopped (SIGSTOP) or paused. Nothing if it has ended."""
 
     async def close(self) -> None:
         """Lets go of everything; instances run on."""
