@@ -18,7 +18,7 @@ from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address
 from statelessnf.lab.namespaces import stop
 from statelessnf.lab.routed import forward
-from statelessnf.lab.spread import Nftables
+from statelessnf.orchestrator.steering.libnftables import Nftables
 
 LINKS = ("inside", "outside", "sync")
 _TRACKED = "net/netfilter/nf_conntrack_count"
