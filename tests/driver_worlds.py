@@ -6,15 +6,27 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from statelessnf.orchestrator.drivers.driver import BeatOrder, Driver, Launch, Order, Slot
-from statelessnf.orchestrator.drivers.process import ProcessDriver
+import docker
+from pyroute2 import netns
 
+from conftest import eventually
+from statelessnf.lab.namespaces import Namespace
+from statelessnf.orchestrator.drivers.docker import DockerDriver
+from statelessnf.orchestrator.drivers.docker_container import INSTANCE_LABEL
+from statelessnf.orchestrator.drivers.driver import BeatOrder, Driver, Launch, Order, Slot
+from statelessnf.orchestrator.drivers.local_image import make_local_image
+from statelessnf.orchestrator.drivers.process import ProcessDriver
+from statelessnf.processes import start_time
+
+IMAGE = "snf-local"
 STAND_IN = (sys.executable, "-S", str(Path(__file__).with_name("instance_stand_in.py")))
 PATIENCE = 0.3  # seconds from SIGTERM to SIGKILL
 
@@ -51,10 +63,10 @@ class Ends:
 
 
 class World(Protocol):
-    """One kind of driver. `end_ms`: within which an end is to be reported."""
+    """One kind of driver. `end_ms`: within which an end is to be reported, on a busy machine."""
 
     end_ms: float
-    folder: Path
+    folder: Path  # run directory of the deployment
 
     def driver(self) -> Driver:
         """A new one, not open yet."""
@@ -65,11 +77,17 @@ class World(Protocol):
     def pid(self, found: dict[str, Any]) -> int:
         """Its process on this machine."""
 
+    def left(self) -> list[str]:
+        """What only instances that run may have: files, containers."""
+
+    def close(self) -> None:
+        """Ends what is left."""
+
 
 class ProcessWorld:
     """Processes of this machine."""
 
-    end_ms = 50.0  # 1 ms on an idle machine
+    end_ms = 50.0  # 1 when idle
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -81,9 +99,84 @@ class ProcessWorld:
         return int(found["pid"])
 
     def alive(self, found: dict[str, Any]) -> bool:
-        from statelessnf.processes import start_time
-
         return start_time(self.pid(found)) is not None
+
+    def left(self) -> list[str]:
+        return [path.name for path in self.folder.rglob("*") if path.suffix in (".toml", ".json")]
+
+    def close(self) -> None:
+        for path in self.folder.glob("*.up"):  # what a failed test has left, or has ended unseen
+            pid = int(json.loads(path.read_text())["pid"])
+            if start_time(pid) is not None:
+                os.kill(pid, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+class DockerWorld:
+    """Containers of a Docker Engine of the test's own, from an image made without a registry."""
+
+    end_ms = 500.0  # 60 when idle
+
+    def __init__(self, folder: Path, address: str) -> None:
+        self.folder, self._address = folder, address
+        self._client: Any = docker.APIClient(address)
+        self._began = int(time.time())
+
+    def driver(self, image: str = IMAGE) -> DockerDriver:
+        return DockerDriver(image, self._address, ("python3", "-S", *STAND_IN[2:]), PATIENCE)
+
+    def pid(self, found: dict[str, Any]) -> int:
+        (container,) = self._containers(found)
+        return int(self._client.inspect_container(container)["State"]["Pid"])
+
+    def alive(self, found: dict[str, Any]) -> bool:
+        return any(container["State"] == "running" for container in self._containers(found))
+
+    def _containers(self, found: dict[str, Any]) -> Any:
+        return self._client.containers(all=True, filters={"label": f"{INSTANCE_LABEL}={found['order']['name']}"})
+
+    def left(self) -> list[str]:
+        return self._held() + [str(container["Names"]) for container in self._client.containers(all=True)]
+
+    def _held(self) -> list[str]:
+        """Network namespaces of this world's containers."""
+        filters = {"type": "container", "event": "create"}
+        made = self._client.events(since=self._began, until=f"{time.time():.6f}", filters=filters, decode=True)
+        names = [f"statelessnf-{event['Actor']['ID'][:12]}" for event in made]
+        return [name for name in names if Namespace(name).path.exists()]
+
+    def close(self) -> None:
+        for container in self._client.containers(all=True):
+            self._client.remove_container(container, force=True)
+        for name in self._held():
+            netns.remove(name)
+        self._client.close()
+
+
+NO_NETWORK = ["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
+
+
+@contextmanager
+def running_dockerd(folder: Path) -> Iterator[str]:
+    """A Docker Engine of its own, with the image; gives its address."""
+    address = f"unix://{folder}/s"
+    places = [
+        f"--data-root={folder}/data",
+        f"--exec-root={folder}/exec",
+        f"--pidfile={folder}/pid",
+        f"--host={address}",
+    ]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(["dockerd", *NO_NETWORK, *places], stdout=log, stderr=log)
+    try:
+        assert eventually(lambda: (folder / "s").exists() or server.poll() is not None, 20)
+        assert server.poll() is None, (folder / "log").read_text()
+        make_local_image(IMAGE, address, [Path(__file__).parent])
+        yield address
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 @asynccontextmanager
@@ -110,14 +203,3 @@ async def up(world: World, name: str) -> dict[str, Any]:
     await until(path.exists)
     found: dict[str, Any] = json.loads(path.read_text())
     return found
-
-
-def end_all(world: World) -> None:
-    """Whatever a failed test has left running, and what has ended unseen."""
-    for path in world.folder.glob("*.up"):
-        found = json.loads(path.read_text())
-        if world.alive(found):
-            with suppress(ProcessLookupError):
-                os.kill(world.pid(found), signal.SIGKILL)
-        with suppress(ChildProcessError):
-            os.waitpid(world.pid(found), 0)

@@ -7,33 +7,42 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from driver_worlds import ProcessWorld, World, end_all, launch, opened, until, up
+from driver_worlds import DockerWorld, ProcessWorld, World, launch, opened, running_dockerd, until, up
 from statelessnf.errors import DriverError
 
 
-@pytest.fixture(params=["process"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_dockerd(tmp_path_factory.mktemp("d")) as address:
+        yield address
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir(mode=0o700)
-    world = ProcessWorld(folder)
-    yield world
-    end_all(world)
+    return folder
 
 
-def left(world: World) -> set[str]:
-    """Files that only a running instance may have."""
-    return {path.name for path in world.folder.rglob("*") if path.suffix in (".toml", ".json")}
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.root)])
+def world(request: pytest.FixtureRequest, folder: Path) -> Iterator[World]:
+    world: World = (
+        ProcessWorld(folder) if request.param == "process" else DockerWorld(folder, request.getfixturevalue("engine"))
+    )
+    with closing(world):
+        yield world
 
 
 def test_an_instance_gets_its_order_and_its_end_is_told_at_once(world: World) -> None:
     async def scene() -> None:
         async with opened(world) as (driver, ends):
-            assert driver.reachable
+            await until(lambda: driver.reachable)
             order = launch(world.folder, "one", cores=(1,)).order
             await driver.start(launch(world.folder, "one", cores=(1,)))
             found = await up(world, "one")
@@ -46,7 +55,7 @@ def test_an_instance_gets_its_order_and_its_end_is_told_at_once(world: World) ->
             os.kill(world.pid(found), signal.SIGKILL)
             assert await ends.next() == ("one", "killed by SIGKILL: stand-in: begins")
             assert (time.monotonic() - began) * 1000 < world.end_ms
-            assert not left(world)
+            assert not world.left()
 
     asyncio.run(scene())
 
@@ -95,7 +104,7 @@ def test_close_leaves_it_running_and_another_driver_adopts_it(world: World) -> N
             assert await driver.adopt("kept", handle)
             await driver.stop("kept")
             assert (await ends.next())[0] == "kept"
-            assert not left(world)
+            assert not world.left()
             await asyncio.sleep(0)
             assert not ends.seen
         assert not first.seen
@@ -112,7 +121,7 @@ def test_what_has_ended_unseen_is_not_adopted(world: World) -> None:
         await until(lambda: not world.alive(found))
         async with opened(world) as (driver, ends):
             assert not await driver.adopt("gone", handle)
-            assert not left(world)
+            assert not world.left()
             assert not ends.seen
             with pytest.raises(DriverError, match="handle"):
                 await driver.adopt("gone", "{}")
@@ -132,7 +141,7 @@ def test_one_that_ends_at_once_says_why(world: World) -> None:
 def test_a_start_that_fails_leaves_nothing(world: World) -> None:
     async def scene() -> None:
         async with opened(world) as (driver, ends):
-            with pytest.raises(DriverError, match="core"):
+            with pytest.raises(DriverError, match="999"):
                 await driver.start(launch(world.folder, "wide", cores=(999,)))
             bad = replace(launch(world.folder, "bad"), document="name = 1")
             with pytest.raises(DriverError, match="deployment"):
@@ -143,7 +152,7 @@ def test_a_start_that_fails_leaves_nothing(world: World) -> None:
             await up(world, "once")
             await driver.kill("once")
             assert (await ends.next())[0] == "once"
-            assert not left(world)
+            assert not world.left()
             assert not ends.seen
 
     asyncio.run(scene())
@@ -157,7 +166,7 @@ def test_a_start_that_is_cancelled_leaves_nothing(world: World) -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert not left(world)
+            assert not world.left()
             assert not ends.seen
 
     asyncio.run(scene())

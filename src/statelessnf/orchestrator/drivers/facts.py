@@ -18,18 +18,24 @@ class _Instance(BaseModel):
     run_directory: Path | None = None
 
 
+class _Store(BaseModel):
+    url: str = "embedded"
+
+
 class _Document(BaseModel):
     model_config = ConfigDict(extra="ignore")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")
     instance: _Instance = Field(default_factory=_Instance)
+    store: _Store = Field(default_factory=_Store)
 
 
 class Facts(BaseModel):
-    """Name of the deployment, and where its instances keep sockets, locks and logs (absolute)."""
+    """Name of the deployment, where its instances keep sockets, locks and logs, and whether their store is there."""
 
     model_config = ConfigDict(frozen=True)
     name: str
-    run_directory: Path
+    run_directory: Path  # absolute
+    embedded: bool
 
 
 def facts_of(document: str) -> Facts:
@@ -40,4 +46,4 @@ def facts_of(document: str) -> Facts:
         what = str(error).splitlines()[-1].strip()
         raise DriverError(f"no deployment file: {what}", "text of the deployment", "check it with snf check") from error
     directory = found.instance.run_directory or default_run_directory(found.name)
-    return Facts(name=found.name, run_directory=directory.absolute())
+    return Facts(name=found.name, run_directory=directory.absolute(), embedded=found.store.url == "embedded")

@@ -41,7 +41,7 @@ class Running:
 
 
 class ProcessDriver:
-    """See `Driver`. `command`: what `run FILE --order ORDER --json` is given to; `patience`: seconds from TERM to KILL."""
+    """See `Driver`. `command`: is given `run FILE --order ORDER --json`; `patience`: seconds from TERM to KILL."""
 
     def __init__(self, command: Sequence[str] = SNF, patience: float = STOP_SECONDS) -> None:
         self._command, self._patience = tuple(command), patience
