@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from statelessnf.errors import ConfigError, NotRunning
+from statelessnf.store.embedded import make_private
 
 FILE = "orchestrator.json"
 TOKEN_BYTES = 32
@@ -37,8 +38,11 @@ def new_token() -> str:
 
 @contextmanager
 def announced(directory: Path, access: Access) -> Iterator[Path]:
-    """The file stands in `directory` (made if missing, for its owner only) while the context lasts. Raises OSError."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The file stands in the run directory while the context lasts.
+
+    Raises StoreRefused for a directory that is open to other users, OSError.
+    """
+    make_private(directory)
     path = write_access(directory, access)
     try:
         yield path

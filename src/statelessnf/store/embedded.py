@@ -79,7 +79,7 @@ def attach(run_directory: Path, memory_mb: int = 1024) -> EmbeddedStore:
     not ours alone, StoreUnavailable if the server does not come up, ConfigError for a path too long for a socket.
     """
     unix_url(str(run_directory.absolute() / "store.sock"))
-    _make_private(run_directory)
+    make_private(run_directory)
     users = _open_lock(run_directory / "users.lock")
     store = EmbeddedStore(run_directory.absolute(), users)
     with ExitStack() as undo:
@@ -91,8 +91,11 @@ def attach(run_directory: Path, memory_mb: int = 1024) -> EmbeddedStore:
     return store
 
 
-def _make_private(directory: Path) -> None:
-    """Nobody else may be able to put something into the directory, or another directory into its place."""
+def make_private(directory: Path) -> None:
+    """Nobody else may be able to put something into the directory, or another directory into its place.
+
+    It is made if missing. Raises StoreRefused where it is open to others.
+    """
     try:
         directory.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         directory.mkdir(exist_ok=True, mode=0o700)
