@@ -198,6 +198,9 @@ def test_the_store_may_come_back(client: httpx.Client, api: RunningApi) -> None:
         ("GET", "/events?after=-1", {}, 422, "query.after"),
         ("GET", "/events?most=100000", {}, 422, "query.most"),
         ("GET", "/flows?network=10.0.0.1/8", {}, 422, "query.network"),
+        ("GET", "/flows?feild=state=3", {}, 422, "query.feild"),
+        ("GET", "/deployment?x=1", {}, 422, "query.x"),
+        ("GET", "/deployment?%ff=&&=", {}, 422, "query.\ufffd"),
         ("GET", "/flows?port=70000", {}, 422, "query.port"),
         ("GET", "/flows?field=state", {}, 422, "query.field[0]"),
         ("GET", "/flows?cursor=mine", {}, 409, "mine"),
@@ -217,6 +220,10 @@ def test_bad_requests(method: str, path: str, options: Any, status: int, where: 
 
 def test_allowed_methods_are_told(client: httpx.Client) -> None:
     assert client.post("/size").headers["allow"] == "PUT"
+
+
+def test_a_misspelt_filter_shows_nothing(client: httpx.Client) -> None:
+    assert problem(client.get("/flows?feild=state=3"), 422).do == "did you mean 'field'?"
 
 
 def test_a_network_with_host_bits_is_corrected(client: httpx.Client) -> None:
