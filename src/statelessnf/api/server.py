@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from ipaddress import ip_address
 
 import uvicorn
@@ -45,7 +45,9 @@ async def serve(app: FastAPI, endpoint: str, ready: Callable[[str], None]) -> No
         finally:
             app.state.ending.set()
             server.should_exit = True
-            await asyncio.wait({task})
+            while not task.done():
+                with suppress(asyncio.CancelledError):  # a second one: it ends within GRACE, and nothing may be left
+                    await asyncio.wait({task})
 
 
 def _listening(endpoint: str) -> socket.socket:
