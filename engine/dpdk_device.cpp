@@ -1,5 +1,6 @@
 #include "dpdk_device.hpp"
 
+#include <linux/if_xdp.h>
 #include <net/if.h>
 #include <rte_alarm.h>
 #include <rte_dev.h>
@@ -239,10 +240,27 @@ bool DpdkDevice::link_up() const {
   return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
-std::uint64_t DpdkDevice::lost() const {
+rte_eth_stats DpdkDevice::stats() const {
+  const std::lock_guard lock(asking_);
   rte_eth_stats stats{};
-  if (rte_eth_stats_get(id_, &stats) != 0) return 0;
-  return stats.imissed + stats.ierrors + stats.rx_nombuf;
+  return rte_eth_stats_get(id_, &stats) == 0 ? stats : rte_eth_stats{};
+}
+
+std::uint64_t DpdkDevice::lost() const {
+  const rte_eth_stats found = stats();
+  return found.imissed + found.ierrors + found.rx_nombuf;
+}
+
+// The AF_XDP driver (22.11) asks all queues, and leaves out what the kernel counts as a full ring.
+std::uint64_t DpdkDevice::missed(unsigned queue) const {
+  xdp_statistics counted{};
+  socklen_t size = sizeof counted;
+  if (getsockopt(descriptors_[queue], SOL_XDP, XDP_STATISTICS, &counted, &size) == 0) {
+    return counted.rx_dropped + counted.rx_ring_full;
+  }
+  if (queue > 0) return 0;
+  const rte_eth_stats found = stats();
+  return found.imissed + found.rx_nombuf;
 }
 
 }  // namespace snf

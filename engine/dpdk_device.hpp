@@ -2,9 +2,11 @@
 // to do.
 #pragma once
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <vector>
 
+struct rte_eth_stats;
 struct rte_mempool;
 
 namespace snf {
@@ -30,6 +32,9 @@ class DpdkDevice {
   bool link_up() const;
   // Frames that the device lost before we saw them.
   std::uint64_t lost() const;
+  // Of them, those that found no free buffer in `queue`. Where the device counts for all queues together, the first one
+  // has them.
+  std::uint64_t missed(unsigned queue) const;
 
  private:
   bool open(unsigned queues, rte_mempool* pool, bool patient);
@@ -38,12 +43,14 @@ class DpdkDevice {
   void set_up_receive(std::uint16_t queue, std::uint16_t descriptors, rte_mempool* pool);
   void start();
   void remove();
+  rte_eth_stats stats() const;
   bool is(const char* driver) const { return arguments_.starts_with(driver); }
 
   const std::string arguments_, name_;
   std::uint16_t id_ = 0;
   std::uint32_t longest_ = 0;
   std::vector<int> descriptors_;
+  mutable std::mutex asking_;  // some drivers add up what they read
 };
 
 }  // namespace snf

@@ -132,6 +132,10 @@ Frame DpdkPort::allocate() {
 
 int DpdkPort::wait_descriptor(Side side) { return link_.device(side).descriptor(queue_); }
 
+std::uint64_t DpdkPort::missed() {
+  return link_.device(Side::inside).missed(queue_) + link_.device(Side::outside).missed(queue_);
+}
+
 bool DpdkPort::prepare_wait() {
   flush();
   return outgoing_[0].count == 0 && outgoing_[1].count == 0;

@@ -47,6 +47,7 @@ class DpdkPort final : public Port {
   Frame allocate() override;
   void flush() override;
   bool link_up(Side side) const override { return link_.device(side).link_up(); }
+  std::uint64_t missed() override;
   int wait_descriptor(Side side) override;
   bool prepare_wait() override;
 

@@ -112,9 +112,10 @@ class Flights : private StoreEvents {
   void release_all(PacketQueue& queue, Bytes value);
   void close(std::uint32_t entry);
 
-  // orphans.cpp: later fragments that are here before the first one's record
+  // orphans.cpp: later fragments that are here before the first one's record, or their flow's
   bool may_rest(const Lane& lane, std::uint32_t job) const;
   void let_rest(std::uint32_t entry, PacketQueue& packets);
+  void go_before(Flight& flight, PacketQueue& first);
   bool wakes(const Flight& flight, std::uint32_t packet) const;
   void wake(Flight& flight, std::uint32_t first);
   void mind_resting();

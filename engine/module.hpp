@@ -3,9 +3,11 @@
 #include <nanobind/nanobind.h>
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
+#include "beat.hpp"
 #include "pipe.hpp"
 #include "traffic.hpp"
 #include "valkey_client.hpp"
@@ -25,12 +27,14 @@ struct BuildOptions {
   unsigned frames = 4096, frame_size = 9728;
   // An instance's own.
   unsigned threads = 1;
+  std::optional<BeatOptions> beats;
 };
 
 // Throws nanobind::value_error naming the key.
 BuildOptions read_options(const nanobind::dict& options);
 // `secret`: the deployment's.
 NeighbourOptions read_neighbours(const nanobind::dict& options, std::uint64_t secret);
+BeatOptions read_beats(const nanobind::dict& options);
 std::shared_ptr<const TableSet> read_tables(nanobind::handle tables, nanobind::handle rules, bool acl);
 std::unique_ptr<Store> make_store(const BuildOptions& options, Stats& stats);
 std::string store_error(Store* store, const BuildOptions& options);

@@ -26,6 +26,7 @@ class Instance {
       workers_.push_back(std::make_unique<Worker>(
           pipe, options_.threads, *ports_.back(), keys_, [this](Stats& stats) { return make_store(options_, stats); },
           options_.program, options_.tables, &register_eal_thread));
+      if (options_.beats) let_beat(*workers_.back(), *options_.beats, i);
     }
   }
   Instance(const Instance&) = delete;
@@ -80,6 +81,12 @@ class Instance {
     neighbours.board = board_;
     neighbours.pipe = pipe;
     if (pipe > 0) neighbours.announced = 0;
+  }
+
+  void let_beat(Worker& worker, BeatOptions beats, unsigned pipe) {
+    beats.pipe = static_cast<std::uint16_t>(pipe);
+    beats.pipes = static_cast<std::uint16_t>(link_.pipes());
+    worker.beat(beats);
   }
 
   BuildOptions options_;

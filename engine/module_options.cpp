@@ -138,6 +138,8 @@ BuildOptions read_options(const nb::dict& dict) {
   if (built.has_store) read_store(nb::cast<nb::dict>(part), built);
   part = options.object("neighbours");
   if (!part.is_none()) built.pipe.neighbours = read_neighbours(nb::cast<nb::dict>(part), built.secret);
+  part = options.object("beats");
+  if (!part.is_none()) built.beats = read_beats(nb::cast<nb::dict>(part));
   const nb::object tables = options.object("tables"), rules = options.object("rules");
   options.finish();
   if (program.empty()) options.fail("program: is missing");

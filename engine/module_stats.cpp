@@ -90,7 +90,9 @@ nb::dict stats_dict(std::span<const Stats* const> pipes) {
                                                                         {"reconnects", &Stats::reconnects},
                                                                         {"new_flows", &Stats::new_flows},
                                                                         {"refusals", &Stats::refusals},
-                                                                        {"effects_lost", &Stats::effects_lost}};
+                                                                        {"effects_lost", &Stats::effects_lost},
+                                                                        {"beats", &Stats::beats},
+                                                                        {"beats_lost", &Stats::beats_lost}};
   for (const auto& [name, member] : single) {
     result[name] = sum(
         pipes, [&](const Stats& s) -> auto& { return s.*member; });

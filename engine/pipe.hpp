@@ -44,6 +44,7 @@ class Pipe {
   // From another thread: taken over at the start of the next step.
   void swap_tables(std::shared_ptr<const TableSet> tables);
   void admit(bool new_flows) { admitting_.store(new_flows, std::memory_order_relaxed); }
+  bool admitting() const { return admitting_.load(std::memory_order_relaxed); }
   // Drops all that is still in flight, under `stopped`.
   void abandon();
 

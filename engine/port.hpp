@@ -24,6 +24,8 @@ class Port {
   virtual void flush() {}
   // Whether what is sent on that side now has a chance to arrive.
   virtual bool link_up(Side) const { return true; }
+  // Frames that the device has dropped for want of a free buffer. May be a system call.
+  virtual std::uint64_t missed() { return 0; }
   // Readable file descriptor to wait for when idle, or -1 where the port can only be polled.
   virtual int wait_descriptor(Side) { return -1; }
   // Prepare to sleep on wait_descriptor (re-arm interrupts); false: packets are there, do not sleep.

@@ -46,6 +46,7 @@ class RingPort final : public Port {
   Frame allocate() override { return port_.allocate(); }
   void flush() override { port_.flush(); }
   bool link_up(Side side) const override { return port_.link_up(side); }
+  std::uint64_t missed() override { return port_.missed(); }
   int wait_descriptor(Side side) override { return side == Side::inside ? wake_.get() : -2; }
   bool prepare_wait() override;
 

@@ -46,6 +46,18 @@ std::uint64_t Histogram::upper_bound(unsigned bucket) {
   return ((std::uint64_t{steps} + bucket % steps + 1) << octave) - 1;
 }
 
+Histogram::Total Histogram::total() const {
+  Total total;
+  for (unsigned i = 0; i < buckets; ++i) {
+    const std::uint64_t found = count(i);
+    if (found == 0) continue;
+    const std::uint64_t low = i == 0 ? 0 : upper_bound(i - 1) + 1;
+    total.count += found;
+    total.nanoseconds += found * (low + (upper_bound(i) - low) / 2);
+  }
+  return total;
+}
+
 std::uint64_t Stats::dropped() const { return sum(drops) + sum(function_drops); }
 
 }  // namespace snf

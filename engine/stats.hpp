@@ -85,6 +85,10 @@ class Histogram {
   std::uint64_t count(unsigned bucket) const { return counts_[bucket].get(); }
   static std::uint64_t upper_bound(unsigned bucket);  // the largest value in it
   static unsigned bucket_of(std::uint64_t nanoseconds);
+  struct Total {
+    std::uint64_t count = 0, nanoseconds = 0;
+  };
+  Total total() const;  // each value counts as the middle of its bucket
 
  private:
   std::array<Counter, buckets> counts_;
@@ -117,6 +121,8 @@ struct Stats {
   Counter new_flows;     // records created by this pipe
   Counter refusals;      // second keys that were wanted and belonged to another flow
   Counter effects_lost;  // events that found the event queue full
+  Counter beats;         // sent, to each target
+  Counter beats_lost;    // could not be sent
   Gauge records;         // held: cached, or all there are for the baseline
   Gauge in_flight;       // flows waiting for the store
   Gauge available;       // 1: the store answers, or there is none to ask

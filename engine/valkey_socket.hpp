@@ -4,6 +4,8 @@
 #pragma once
 #include <sys/socket.h>
 
+#include <utility>
+
 #include "valkey_client.hpp"
 
 namespace snf {
@@ -22,6 +24,11 @@ class Descriptor {
   explicit Descriptor(int fd) : fd_(fd) {}
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    reset(std::exchange(other.fd_, -1));
+    return *this;
+  }
   ~Descriptor() { reset(); }
   void reset(int fd = -1);
   int get() const { return fd_; }

@@ -14,8 +14,8 @@ namespace snf {
 
 namespace {
 
-constexpr int quiet_timeout_ms = 100;  // the store is pinged several times a second
-constexpr int waiting_timeout_ms = 1;  // something is in flight
+constexpr std::uint64_t quiet_timeout_ns = 100'000'000;  // the store is pinged several times a second
+constexpr std::uint64_t waiting_timeout_ns = 1'000'000;  // something is in flight
 constexpr std::uint64_t drain_ns = 200'000'000;
 
 }  // namespace
@@ -25,7 +25,7 @@ std::uint64_t monotonic_ns() {
   return static_cast<std::uint64_t>(duration_cast<nanoseconds>(steady_clock::now().time_since_epoch()).count());
 }
 
-void Idler::idle(std::uint64_t now_ns, int store, int timeout_ms) {
+void Idler::idle(std::uint64_t now_ns, int store, std::uint64_t timeout_ns) {
   if (quiet_since_ == 0) {
     quiet_since_ = now_ns;
     nap_ns_ = 0;
@@ -34,20 +34,23 @@ void Idler::idle(std::uint64_t now_ns, int store, int timeout_ms) {
     sched_yield();
     return;
   }
-  block(store, timeout_ms);
+  block(store, timeout_ns);
 }
 
-void Idler::block(int store, int timeout_ms) {
+void Idler::block(int store, std::uint64_t timeout_ns) {
   pollfd wait[4] = {{stop_, POLLIN, 0},
                     {port_.wait_descriptor(Side::inside), POLLIN, 0},
                     {port_.wait_descriptor(Side::outside), POLLIN, 0},
                     {store, POLLIN, 0}};
   if (wait[1].fd == -1 || wait[2].fd == -1) {  // a port that can only be polled
     nap_ns_ = std::min(nap_ns_ + nap_ns_ / 4 + 10'000, longest_nap_ns);
-    std::this_thread::sleep_for(std::chrono::nanoseconds(nap_ns_));
+    std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(nap_ns_, timeout_ns)));
     return;
   }
-  if (port_.prepare_wait()) poll(wait, 4, timeout_ms);
+  if (!port_.prepare_wait()) return;
+  constexpr std::uint64_t second = 1'000'000'000;
+  const timespec longest = {static_cast<time_t>(timeout_ns / second), static_cast<long>(timeout_ns % second)};
+  ppoll(wait, 4, &longest, nullptr);
 }
 
 Worker::Worker(const PipeOptions& options, unsigned threads, Port& port, const Keys& keys,
@@ -62,6 +65,12 @@ Worker::Worker(const PipeOptions& options, unsigned threads, Port& port, const K
   Port& source = ring_ ? static_cast<Port&>(*ring_) : port;
   pipe_ = std::make_unique<Pipe>(options, source, keys, make_store(*stats_), std::move(program), std::move(tables),
                                  *stats_);
+}
+
+void Worker::beat(const BeatOptions& options) {
+  Port& source = ring_ ? static_cast<Port&>(*ring_) : port_;
+  heart_ = std::make_unique<Heart>(options, *pipe_, source, *stats_, ring_ ? &received_ : nullptr);
+  beat_ns_ = options.interval_ns;
 }
 
 void Worker::start() {
@@ -81,11 +90,13 @@ void Worker::stop() {
 void Worker::receive() {
   start_thread_();
   Idler idler(port_, stop_event_.get());
+  const std::uint64_t longest = heart_ ? std::min(quiet_timeout_ns, beat_ns_) : quiet_timeout_ns;
   while (!stopping_.load(std::memory_order_relaxed)) {
+    received_.turn();
     if (ring_->pump() > 0) {
       idler.busy();
     } else {
-      idler.idle(monotonic_ns(), -1, quiet_timeout_ms);
+      idler.idle(monotonic_ns(), -1, longest);
     }
   }
   receiving_.store(false, std::memory_order_release);
@@ -95,16 +106,26 @@ void Worker::process() {
   start_thread_();
   Port& source = ring_ ? static_cast<Port&>(*ring_) : port_;
   Idler idler(source, stop_event_.get());
+  bool worked = false;
   while (!stopping_.load(std::memory_order_relaxed)) {
     const std::uint64_t now = monotonic_ns();
-    if (pipe_->step(now) > 0) {
+    if (heart_) heart_->turn(now, worked);
+    worked = pipe_->step(now) > 0;
+    if (worked) {
       idler.busy();
     } else {
       const int store = pipe_->store() != nullptr ? pipe_->store()->descriptor() : -1;
-      idler.idle(now, store, pipe_->idle() ? quiet_timeout_ms : waiting_timeout_ms);
+      idler.idle(now, store, wait_ns(now));
     }
   }
+  if (heart_) heart_->stopping(monotonic_ns());  // before what may take a while
   drain();
+  if (heart_) heart_->stopping(monotonic_ns());  // with all that was counted
+}
+
+std::uint64_t Worker::wait_ns(std::uint64_t now_ns) const {
+  const std::uint64_t wait = pipe_->idle() ? quiet_timeout_ns : waiting_timeout_ns;
+  return heart_ ? std::min(wait, heart_->wait_ns(now_ns)) : wait;
 }
 
 // What the receiving thread has taken from the port is still to be processed, until it has ended and its queue is

@@ -6,6 +6,7 @@
 #include <memory>
 #include <thread>
 
+#include "beat.hpp"
 #include "pipe.hpp"
 #include "ring_port.hpp"
 
@@ -16,11 +17,11 @@ class Idler {
  public:
   Idler(Port& port, int stop) : port_(port), stop_(stop) {}
   void busy() { quiet_since_ = 0; }
-  // timeout_ms: longest sleep; store: descriptor or -1.
-  void idle(std::uint64_t now_ns, int store, int timeout_ms);
+  // timeout_ns: longest sleep; store: descriptor or -1.
+  void idle(std::uint64_t now_ns, int store, std::uint64_t timeout_ns);
 
  private:
-  void block(int store, int timeout_ms);
+  void block(int store, std::uint64_t timeout_ns);
   static constexpr std::uint64_t patience_ns = 300'000;
   static constexpr std::uint64_t longest_nap_ns = 1'000'000;
   Port& port_;
@@ -35,6 +36,8 @@ class Worker {
          std::function<std::unique_ptr<Store>(Stats&)> make_store, std::shared_ptr<const Program> program,
          std::shared_ptr<const TableSet> tables, std::function<void()> start_thread);
   ~Worker() { stop(); }
+  // Before `start`: from then on each interval has its beat.
+  void beat(const BeatOptions& options);
   void start();
   // Ends the threads; what is in flight gets a moment to finish and is then dropped under `stopped`.
   void stop();
@@ -45,12 +48,16 @@ class Worker {
   void process();
   void receive();
   void drain();
+  std::uint64_t wait_ns(std::uint64_t now_ns) const;
 
   Port& port_;
   std::function<void()> start_thread_;
   std::unique_ptr<Stats> stats_;
   std::unique_ptr<RingPort> ring_;  // with two threads
   std::unique_ptr<Pipe> pipe_;
+  Turns received_;  // of the receiving thread
+  std::unique_ptr<Heart> heart_;
+  std::uint64_t beat_ns_ = 0;  // its interval; 0: there is none
   Descriptor stop_event_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> receiving_{false};  // the receiving thread may still put frames into the ring

@@ -22,8 +22,8 @@ from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, add_route
 from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.routed import ROUTERS, RoutedTopology
-from statelessnf.lab.spread import Nftables
 from statelessnf.lab.web import PORT, answers, web_server
+from statelessnf.orchestrator.steering.libnftables import Nftables
 from statelessnf.owned import deployment_mac
 
 NAME = "lab-balancer"

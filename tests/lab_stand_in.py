@@ -10,7 +10,7 @@ from ipaddress import ip_interface
 from statelessnf.lab.links import Interface, add_address, add_route, set_mac
 from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.routed import INSIDE_GATEWAYS, ROUTERS, forward
-from statelessnf.lab.spread import Nftables
+from statelessnf.orchestrator.steering.libnftables import Nftables
 
 
 def become_router(namespace: Namespace, mac: bytes, owned: Sequence[str], rules: str) -> None:

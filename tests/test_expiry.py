@@ -19,7 +19,7 @@ from statelessnf.store.service_requests import (
     Expired,
     PairChange,
 )
-from statelessnf.store.shards import FLOWS, service_keys
+from statelessnf.store.shards import FLOWS, service_keys, shard_of
 
 A, B = b"\x00\r\n tok1", b"$-1\r\n\xff\xfe\xff"
 LEASE = SPAN // 2
@@ -217,6 +217,21 @@ def test_record_of_another_schema_is_left_alone_and_hinders_no_other(valkey_serv
         assert told.flows == [(SINGLE, 2)]
         assert world.raw.get(PAIR[0]) == foreign
         assert world.services.counts() == {LOAD: 1}
+
+
+def test_keys_of_different_shards(valkey_server: Path) -> None:
+    """As the engine writes them where a port is translated; one such flow must not keep others from their end."""
+    keys = (key(7), key(8))
+    with valkey_world(valkey_server) as world:
+        value, due = record(world, 1, world.now() - 1), world.now() - 1
+        services = service_keys(shard_of(keys[0]), DEPLOYMENT, b"test\r\n")
+        words = ("anew", "", value, due + BACKSTOP, due, A, LOAD)
+        assert world.raw.execute_command("FCALL", "snf_flow_make", 5, *services, *keys, *words) == [1]
+        world.services.create([flow(world, SINGLE, 2, due, B, LOAD)])
+        told = Told()
+        assert expire_due(world.services, 10, LEASE, told) == Ends(ended=2)
+        assert sorted(told.flows) == [(keys, 1), (SINGLE, 2)]
+        assert world.left() == 0
 
 
 def test_service_of_the_engines_flows() -> None:

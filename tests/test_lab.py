@@ -8,14 +8,14 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from statelessnf.errors import LabError
+from statelessnf.errors import SteeringError
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, connect
 from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.routed import RoutedTopology
-from statelessnf.lab.spread import Nftables, ruleset
 from statelessnf.lab.switch import Switch
 from statelessnf.lab.topology import Topology
+from statelessnf.orchestrator.steering.libnftables import Nftables
 
 pytestmark = pytest.mark.root
 
@@ -151,17 +151,11 @@ def tcp_checksum_is_right(packet: bytes) -> bool:
     return total == 0xFFFF
 
 
-def test_ruleset_is_one_transaction() -> None:
-    text = ruleset("packet", 2, [0, 1])
-    assert text.index("delete table") < text.index("table netdev spread {")
-    assert text.count("type filter hook ingress") == 4
-
-
 def test_refused_rules_are_explained(topology: Topology) -> None:
-    chain = "add chain netdev spread x { type filter hook ingress device no_such_link priority 0; }"
+    chain = "add chain netdev snf-lab x { type filter hook ingress device no_such_link priority 0; }"
     with (
         closing(Nftables(topology.switch)) as nftables,
-        pytest.raises(LabError, match=r"nftables refused the rules: \w"),
+        pytest.raises(SteeringError, match=r"nftables refused the rules: \w"),
     ):
         nftables.apply(chain)
 

@@ -11,9 +11,9 @@ import pytest
 from statelessnf.errors import LabError
 from statelessnf.lab.downloads import Ended, start_downloads
 from statelessnf.lab.lifetime import Lab
-from statelessnf.lab.spread import Nftables
 from statelessnf.lab.topology import Topology
 from statelessnf.lab.web import WebFile, answers, make_files, web_server
+from statelessnf.orchestrator.steering.libnftables import Nftables
 
 pytestmark = pytest.mark.root
 

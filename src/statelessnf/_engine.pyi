@@ -66,7 +66,9 @@ class Link:
 class Instance:
     """Pipes on a link, each with its own threads, store connection and cache.
 
-    Options beside those of a pipe: threads: 1 | 2 for each pipe. Raises RuntimeError with what failed and what to do.
+    Options beside those of a pipe: threads: 1 | 2 for each pipe. beats: dict | None, docs/heartbeats.md: targets
+    (list[tuple[str, int]], 1 to 8 numeric addresses with UDP ports), token (16 bytes), interval_ms (1 to 10,000).
+    Raises RuntimeError with what failed and what to do.
     """
 
     def __init__(self, options: Mapping[str, Any], link: Link) -> None: ...

@@ -1,6 +1,7 @@
 """The command `snf`: its entry point, and the one place where errors become a line and an exit code.
 
-Exit codes: 0 done; 1 something is wrong that the line on standard error names; 2 wrong usage; 130 and 143 interrupted.
+Exit codes: 0 done; 1 something is wrong that the line on standard error names; 2 wrong usage; 3 no orchestrator runs
+for the deployment; 130 and 143 interrupted.
 The commands themselves are in `cli_commands.py`. To import that takes as long as the engine needs to start, so an
 instance, which is started as `snf run FILE [--json]`, goes round it.
 """
@@ -20,14 +21,14 @@ from statelessnf.errors import SnfError
 QUICK_START = {"OPENBLAS_NUM_THREADS": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
 
 
-def run_instance(file: Path, as_json: bool, capture_drops: Path | None = None) -> None:
+def run_instance(file: Path, as_json: bool, capture_drops: Path | None = None, order: Path | None = None) -> None:
     """`snf run`. Raises SnfError."""
     from statelessnf.engine_start import EngineStart
 
     engine_start = EngineStart()  # before the other imports: they take as long
     from statelessnf.commands.run import run
 
-    run(file, engine_start, as_json=as_json, capture_drops=capture_drops)
+    run(file, engine_start, as_json=as_json, capture_drops=capture_drops, order=order)
 
 
 def _command() -> object:
@@ -35,6 +36,9 @@ def _command() -> object:
     match sys.argv[1:]:
         case ["run", file, *rest] if not file.startswith("-") and rest in ([], ["--json"]):
             run_instance(Path(file), as_json=bool(rest))
+            return 0
+        case ["run", file, "--order", order, *rest] if not file.startswith("-") and rest in ([], ["--json"]):
+            run_instance(Path(file), as_json=bool(rest), order=Path(order))
             return 0
     from statelessnf.cli_commands import app
 
@@ -60,7 +64,7 @@ def main() -> NoReturn:
         code = _command()
     except SnfError as error:
         _raise_if_debugging(error)
-        _fail(error.line(), 1)
+        _fail(error.line(), error.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except BrokenPipeError:

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 import typer
 
 from statelessnf.cli import run_instance
-from statelessnf.cli_bench import bench
+from statelessnf.cli_bench_failures import bench
+from statelessnf.cli_orchestrator import add_commands
 from statelessnf.split import Split
 
 HELP = """Network functions whose instances keep no state: kill one, and no connection breaks.
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 app.add_typer(bench, name="bench")
+add_commands(app)
 
 Deployment = Annotated[Path, typer.Argument(metavar="FILE.toml", help="The deployment file.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
@@ -62,6 +64,14 @@ def run(
     file: Deployment,
     json: Json = False,
     capture_drops: CaptureDrops = None,
+    order: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="A private file written by the orchestrator: name, ports, pipes, and where to send heartbeats.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run one instance in the foreground; stop it with Ctrl-C.
 
@@ -70,7 +80,7 @@ def run(
 
     Example: snf run edge.toml --capture-drops dropped.pcap
     """
-    run_instance(file, json, capture_drops)
+    run_instance(file, json, capture_drops, order)
 
 
 @app.command()
@@ -122,6 +132,8 @@ def check(file: Deployment, json: Json = False) -> None:
 @app.command()
 def reload(file: Deployment, json: Json = False) -> None:
     """Publish a changed file's rules to all running instances of the deployment; no flow is lost.
+
+    Where an orchestrator runs, it takes the whole file: what is more than rules replaces the instances one by one.
 
     Example: snf reload edge.toml
     """

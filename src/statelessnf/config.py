@@ -31,6 +31,7 @@ from statelessnf.section import Section
 from statelessnf.store.embedded import default_run_directory
 from statelessnf.store.url import StoreUrl, parse_url
 
+NAME = r"[a-z0-9][a-z0-9-]{0,30}"  # of a deployment
 STALE_MARGIN = 1050  # ms: what the clocks of store nodes may differ by (guard_ms), and some
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")  # RFC 1918, RFC 4193
 
@@ -46,7 +47,7 @@ def _store_url(text: object) -> str:
 
 
 def _name(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", text):
+    if not re.fullmatch(NAME, text):
         raise ValueError(f"{text!r} is no name; use up to 31 letters a-z, digits and hyphens")
     return text
 
@@ -168,13 +169,42 @@ def load(path: Path) -> Deployment:
 
 def read_document(path: Path) -> dict[str, Any]:
     """The file as plain tables. Raises ConfigError: unreadable, or no TOML (with line and column)."""
+    return _tables(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """The file as it is. Raises ConfigError: unreadable."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+<<<<<<< HEAD
+        return path.read_text(encoding="utf-8")
+=======
+        return tables(path.read_text(encoding="utf-8"), path)
+>>>>>>> face
     except OSError as error:
         raise ConfigError(f"cannot read the deployment file: {error.strerror}", str(path), "check the path") from error
     except UnicodeDecodeError as error:
         raise ConfigError("the deployment file is not UTF-8 text", str(path), "save it as UTF-8") from error
+
+
+<<<<<<< HEAD
+def parse_text(text: str, path: Path) -> Deployment:
+    """The deployment in the text of a TOML file; `path` is for messages. Raises ConfigError."""
+    return parse(_tables(text, path), path)
+
+
+def _tables(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
+=======
+def tables(text: str, path: Path) -> dict[str, Any]:
+    """The text of a deployment file as plain tables; `path` is for messages. Raises ConfigError: no TOML."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ConfigError("the tables are nested too deeply", str(path), "write them flatter") from error
+    except ValueError as error:  # TOMLDecodeError, and a number of more digits than Python reads
+>>>>>>> face
         raise ConfigError(f"not valid TOML: {error}", str(path), "see https://toml.io for the syntax") from error
 
 

@@ -67,12 +67,12 @@ def _reason(fault: ErrorDetails, model: type[BaseModel], extra: str) -> tuple[st
     kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
     if kind == "extra_forbidden":
         known = [*_fields(model, fault["loc"][:-1]), *([extra] if extra else [])]
-        return "unknown key", _nearest(str(fault["loc"][-1]), known, "known keys")
+        return "unknown key", nearest(str(fault["loc"][-1]), known, "known keys")
     if kind == "missing":
         return "this key is required and missing", "add it"
     if kind == "literal_error":
         choices = _choices(context["expected"])
-        return f"{_shown(value)} is none of {context['expected']}", _nearest(str(value), choices, "")
+        return f"{_shown(value)} is none of {context['expected']}", nearest(str(value), choices, "")
     if kind == "value_error":
         what, _, do = str(context["error"]).partition("; ")
         return what, do
@@ -90,7 +90,8 @@ def _choices(expected: str) -> list[str]:
     return [part.strip("' ") for part in expected.replace(" or ", ", ").split(",")]
 
 
-def _nearest(given: str, known: list[str], otherwise: str) -> str:
+def nearest(given: str, known: list[str], otherwise: str) -> str:
+    """What to do about a name that is not known: the one that was probably meant, or all there are, if `otherwise`."""
     if near := difflib.get_close_matches(given, known, 1, 0.6):
         return f"did you mean {near[0]!r}?"
     return f"{otherwise}: {', '.join(known)}" if otherwise else ""

@@ -17,11 +17,13 @@
         NotFound             no such instance, host, record or deployment
         Refused              a request that cannot be carried out as things are
         Unauthorized         the token is missing or wrong
+        NotRunning           no orchestrator runs for this deployment, or it went away
       LabError               network namespaces, links and servers of the lab
       BuildError             a network function cannot be compiled
       FunctionError          a network function is not what the engine can run
 
-A message says what happened, where, and what to do about it, in one line: the command prints it as it is (exit code 1).
+A message says what happened, where, and what to do about it, in one line: the command prints it as it is (exit code 1;
+3 for NotRunning).
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ class SnfError(Exception):
 
     `where` is a file, a key path, an address or the like; `do` is what to try next. Either may be empty.
     """
+
+    exit_code = 1  # of the command that ends by it
 
     def __init__(self, what: str, where: str = "", do: str = "") -> None:
         self.what, self.where, self.do = what, where, do
@@ -106,6 +110,12 @@ class Refused(OrchestratorError):  # noqa: N818 - the name states the fact
 
 class Unauthorized(OrchestratorError):  # noqa: N818 - the name states the fact
     """The token is missing or wrong."""
+
+
+class NotRunning(OrchestratorError):  # noqa: N818 - the name states the fact
+    """No orchestrator runs for this deployment, or it went away."""
+
+    exit_code = 3
 
 
 class LabError(SnfError):

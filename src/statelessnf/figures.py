@@ -40,3 +40,23 @@ def drops(stats: Stats, function: type[Function]) -> dict[str, int]:
 def dropped(stats: Stats) -> int:
     """All packets dropped."""
     return int(sum(stats["drops"].values()) + sum(stats["function_drops"]))
+
+
+def figures(stats: dict[str, Any], function: type[Function], seconds: float) -> dict[str, Any]:
+    """Counts since the start; `received` and the like are sums over both sides."""
+    names = ("new_flows", "cache_hits", "reads", "commits", "refreshes", "conflicts", "passed", "generated")
+    return {
+        "seconds": round(seconds, 3),
+        "received": sum(stats["received"]),
+        "received_bytes": sum(stats["received_bytes"]),
+        "forwarded": sum(stats["forwarded"]),
+        "forwarded_bytes": sum(stats["forwarded_bytes"]),
+        "dropped": dropped(stats),
+        "drops": drops(stats, function),
+        **{name: int(stats[name]) for name in names},
+        "rule_hits": {str(index): count for index, count in stats["function_counters"].items()},
+        "rules_version": stats["rules_version"],
+        "latency_us": stats["latency_us"],
+        "store_latency_us": stats["store_latency_us"],
+        **({"neighbours": stats["neighbours"]} if "neighbours" in stats else {}),
+    }

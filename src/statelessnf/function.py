@@ -70,6 +70,7 @@ class Function:
     counter: ClassVar[tuple[str, str] | None] = (
         None  # fields: 1 while the flow counts; what names its counter (8 bytes)
     )
+    keyed: ClassVar[tuple[str, ...]] = ()  # fields that say what keys the flow has: an operator may not change them
 
     @staticmethod
     def process(packet: Any, record: Any, tables: Any) -> int:
@@ -159,6 +160,8 @@ def _names_problem(cls: type[Function]) -> str:
             return f"`{attribute}` must be a tuple of identifiers"
         if len(names) > limit or len(set(names)) < len(names):
             return f"`{attribute}` may hold {limit} different names at most"
+    if unknown := sorted(set(cls.keyed) - set(cls.record.names or ())):
+        return f"`keyed` names '{unknown[0]}', which is no field of `record`"
     return ""
 
 

@@ -9,9 +9,11 @@ by threads of their own.
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -27,6 +29,7 @@ from statelessnf.duties.duty import Say, running
 from statelessnf.engine_start import EngineStart
 from statelessnf.errors import ConfigError, StartFailed, StoreError
 from statelessnf.events import event_document
+from statelessnf.figures import figures
 from statelessnf.neighbour_options import neighbour_options
 from statelessnf.pipe_options import check_change, pipe_options, tables_of
 from statelessnf.ports import check_ports
@@ -38,23 +41,36 @@ PERIOD = 1.0  # seconds between two looks at the store
 CAPTURED = 4096  # dropped frames kept until they are taken
 
 
+@dataclass(frozen=True)
+class Part:
+    """What an orchestrator says of an instance. `beats`: the engine's option of that name."""
+
+    name: str = ""  # "": it takes a number of its own
+    revision: int = 0  # of the deployment; 0: nobody counts
+    beats: dict[str, Any] | None = None
+
+
+ALONE = Part()
+
+
 class Instance:
     """A running instance; made by `running_instance`. `number` tells the instances of a deployment apart.
 
     It is the `Host` of its duties (duties/duty.py).
     """
 
-    def __init__(self, deployment: Deployment, engine: _engine.Instance, say: Say) -> None:
+    def __init__(self, deployment: Deployment, engine: _engine.Instance, say: Say, part: Part = ALONE) -> None:
         self.deployment, self.engine, self.say = deployment, engine, say
-        self.number = os.urandom(4).hex()
+        self.number = part.name or os.urandom(4).hex()
         self.version = 0  # of the rules in force; 0: those of the file, nothing is published
         self.settings = deployment.settings  # the rules in force
-        self.figures: dict[str, object] = {}  # beside the engine's
+        self.figures: dict[str, object] = {"revision": part.revision} if part.revision else {}  # beside the engine's
         self.work = Work([])
         self._found: dict[str, Any] = {}
         self._told: deque[dict[str, Any]] = deque()
         self._swapping = Lock()
         self._admission = Admission()
+        self._began = time.monotonic()
 
     def use(self, published: Published) -> None:
         """Swaps published rules in. Raises ConfigError if this release cannot read them; then nothing changes."""
@@ -91,6 +107,13 @@ class Instance:
         """See `Host`."""
         return self.engine.stats()
 
+    def document(self) -> dict[str, Any]:
+        """All figures of now."""
+        stats = {**self.engine.stats(), "rules_version": self.version}
+        document = figures(stats, self.deployment.function_class, time.monotonic() - self._began)
+        document |= {"deployment": self.deployment.name, "instance": self.number, **self.figures}
+        return document | {"store_available": self.engine.available()}
+
     def show(self, name: str, value: object) -> None:
         """See `Host`."""
         self.figures[name] = value
@@ -124,6 +147,7 @@ class Instance:
             self.use(published)
             self.say(f"rules version {self.version} are in force")
         publications.announce(self.number, self.version)
+        publications.report(self.number, self.document())
 
     def _admit(self, share: float) -> None:
         before = self._admission.open
@@ -136,7 +160,7 @@ class Instance:
 
 @contextmanager
 def running_instance(
-    deployment: Deployment, say: Say, engine_start: EngineStart, *, capture_drops: bool
+    deployment: Deployment, say: Say, engine_start: EngineStart, part: Part, *, capture_drops: bool
 ) -> Iterator[Instance]:
     """Starts an instance, stops it in the end. Raises ConfigError, BuildError, StoreError, StartFailed."""
     ports = deployment.instance.ports
@@ -147,8 +171,9 @@ def running_instance(
     engine_start.open_ports(ports.inside, ports.outside, deployment.instance.pipes)
     program = build(deployment.function_class)
     with open_store(deployment, deployment.run_directory) as store:
-        engine = _engine_of(deployment, program, store, engine_start, capture_drops)
-        instance = Instance(deployment, engine, say)
+        options = _options(deployment, program, store, capture_drops) | {"beats": part.beats}
+        instance = Instance(deployment, _engine_of(deployment, options, engine_start), say, part)
+        engine = instance.engine
         with _at_work(instance, store):
             engine.start()
             try:
@@ -158,20 +183,17 @@ def running_instance(
                 instance.collect()  # while duties still work: the log has them, too
 
 
-def _engine_of(
-    deployment: Deployment,
-    program: Path,
-    store: OpenStore | None,
-    engine_start: EngineStart,
-    capture_drops: bool,
-) -> _engine.Instance:
+def _options(deployment: Deployment, program: Path, store: OpenStore | None, capture_drops: bool) -> dict[str, Any]:
     options = pipe_options(deployment, program, None if store is None else store.access)
-    options |= {
+    return options | {
         "acl": options["rules"] is not None,
         "threads": threads_for(deployment.instance.threads, deployment.instance.pipes),
         "captured": CAPTURED if capture_drops else 0,
         "neighbours": neighbour_options(deployment),
     }
+
+
+def _engine_of(deployment: Deployment, options: dict[str, Any], engine_start: EngineStart) -> _engine.Instance:
     try:
         return _engine.Instance(options, engine_start.link())
     except (RuntimeError, MemoryError) as error:
@@ -218,8 +240,3 @@ def _at_work(instance: Instance, store: OpenStore | None) -> Iterator[None]:
     instance.work = duties_of(instance, url)
     with running([*following, *instance.work.duties], instance.say):
         yield
-
-
-def stats_of(instance: Instance) -> dict[str, Any]:
-    """The engine's statistics, with the version of the rules."""
-    return {**instance.engine.stats(), "rules_version": instance.version}

@@ -1,5 +1,7 @@
 """Rules in the store: one published section for each deployment, under a version, and which instance has which.
 
+Beside it, each instance's figures of the last seconds.
+
 The section named as the function, as JSON, stands under one key and is replaced by compare-and-set with the next
 version (architecture.md, section 4). Every instance looks at it once a second, swaps, and says so in a hash whose
 fields expire when it stops saying it.
@@ -35,6 +37,7 @@ class Publications:
         self._client = StoreClient(url)
         self._tables = f"statelessnf:{deployment}:tables"
         self._instances = f"statelessnf:{deployment}:instances"
+        self._figures = f"statelessnf:{deployment}:figures"
 
     def close(self) -> None:
         self._client.close()
@@ -70,9 +73,21 @@ class Publications:
         """Says that `instance` lives and has `version`."""
         self._client.call("HSETEX", self._instances, "PX", PRESENCE_MS, "FIELDS", 1, instance, version)
 
+    def report(self, instance: str, figures: dict[str, Any]) -> None:
+        """What `instance` counts, for all who ask."""
+        text = json.dumps(figures)
+        self._client.call("HSETEX", self._figures, "PX", PRESENCE_MS, "FIELDS", 1, instance, text)
+
     def leave(self, instance: str) -> None:
         """`instance` stops."""
         self._client.call("HDEL", self._instances, instance)
+        self._client.call("HDEL", self._figures, instance)
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """What living instances last reported, by instance; what is no JSON object is left out."""
+        found = self._client.pairs("HGETALL", self._figures)
+        read = {name: _object(text) for name, text in found.items()}
+        return {name: figures for name, figures in read.items() if figures is not None}
 
     def instances(self) -> dict[str, int]:
         """Version by living instance."""
@@ -92,6 +107,14 @@ class Publications:
     def _replace(self, old: bytes | None, new: bytes) -> bool:
         condition = ("NX",) if old is None else ("IFEQ", old)
         return self._client.call("SET", self._tables, new, *condition) is not None
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _decoded(stands: bytes) -> Published:

@@ -1,5 +1,6 @@
 // A translator of a few lines, and UDP datagrams for it: inner hosts 10.0.0.x share 203.0.113.9, whose port is 100 more
-// than the attempt; servers are at 192.0.2.9. A datagram's length says what is to be done. Record: (1, port, phase).
+// than the attempt; servers are at 192.0.2.9. A datagram's length says what is to be done; a later fragment opens no
+// flow. Record: (1, port, phase).
 #pragma once
 #include <cstring>
 #include <vector>
@@ -33,7 +34,8 @@ inline void process(Job& job) {
   job.verdict = verdict_drop | 1 << 8;
   job.changed = job.fault = 0;
   job.lifetime = lifetime;
-  if (job.before[0] == 0 && (packet.direction == 1 || packet.attempt > 2)) return;
+  const bool later = packet.kind == static_cast<std::uint8_t>(Kind::fragment);
+  if (job.before[0] == 0 && (packet.direction == 1 || packet.attempt > 2 || later)) return;
   if (job.before[0] == 0) open(job);
   if (order == change || order == refuse) ++job.after[2];
   if (order == move) job.after[1] = static_cast<std::uint8_t>(job.after[1] + 10 + packet.attempt);

@@ -31,7 +31,7 @@ from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, Meter, connect
 from statelessnf.lab.namespaces import Namespace, stop
 from statelessnf.lab.routed import INSIDE_GATEWAYS, ROUTERS, RoutedTopology
-from statelessnf.lab.spread import Nftables
+from statelessnf.orchestrator.steering.libnftables import Nftables
 from statelessnf.owned import deployment_mac
 from statelessnf.publishing import Publications
 from statelessnf.store.url import unix_url

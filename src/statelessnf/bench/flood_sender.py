@@ -6,10 +6,7 @@ queueing discipline; what the link does not take at once is not sent again.
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import json
-import os
 import socket
 import sys
 import time
@@ -17,35 +14,10 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from statelessnf.bench.flood_frames import LENGTH, Flood, FloodFrames
+from statelessnf.bench.sendmmsg import Messages
 
 BATCH = 512  # frames
 _SOL_PACKET, _PACKET_QDISC_BYPASS = 263, 20  # linux/if_packet.h
-
-
-class _Part(ctypes.Structure):
-    """struct iovec."""
-
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
-
-
-class _Header(ctypes.Structure):
-    """struct msghdr."""
-
-    _fields_ = (
-        ("name", ctypes.c_void_p),
-        ("name_length", ctypes.c_uint32),
-        ("parts", ctypes.POINTER(_Part)),
-        ("part_count", ctypes.c_size_t),
-        ("control", ctypes.c_void_p),
-        ("control_length", ctypes.c_size_t),
-        ("flags", ctypes.c_int),
-    )
-
-
-class _Message(ctypes.Structure):
-    """struct mmsghdr."""
-
-    _fields_ = (("header", _Header), ("sent", ctypes.c_uint))
 
 
 class Sender:
@@ -56,19 +28,12 @@ class Sender:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._socket.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
         self._socket.bind((interface, 0))
-        self._send = ctypes.CDLL(None, use_errno=True).sendmmsg
-        count, base = len(frames.bytes_), frames.bytes_.ctypes.data
-        self._parts = (_Part * count)(*(_Part(base + number * LENGTH, LENGTH) for number in range(count)))
-        self._messages = (_Message * count)()
-        for number, message in enumerate(self._messages):
-            message.header.parts, message.header.part_count = ctypes.pointer(self._parts[number]), 1
+        self._messages = Messages(frames.bytes_.ctypes.data, LENGTH, len(frames.bytes_))
 
     def send(self) -> None:
         """A batch of new frames. Raises OSError, but not for want of buffers."""
         self._frames.renew()
-        sent = self._send(self._socket.fileno(), self._messages, len(self._messages), 0)
-        if sent < 0 and (error := ctypes.get_errno()) != errno.ENOBUFS:
-            raise OSError(error, os.strerror(error))
+        self._messages.send(self._socket, 0, len(self._frames.bytes_))
 
 
 def encoded(flood: Flood) -> str:

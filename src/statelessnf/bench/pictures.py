@@ -39,6 +39,11 @@ def save(figure: Any, path: Path) -> None:
         plt.close(figure)
 
 
+def new_figure(rows: int, columns: int, **options: Any) -> tuple[Any, Any]:
+    """A figure and its axes."""
+    return plt.subplots(rows, columns, layout="constrained", **options)  # type: ignore[no-any-return]
+
+
 def throughput(rows: Sequence[Row], path: Path) -> None:
     """Figures 5 and 6: Mpps by frame size for each shape; Gbit/s for the capture; new flows a second."""
     shapes = [shape for shape in TITLES if any(row["shape"] == shape for row in rows)]

@@ -14,6 +14,8 @@ from rich.markup import escape
 
 from statelessnf.config import Deployment, load
 from statelessnf.neighbour_options import explain_neighbours, neighbour_warnings
+from statelessnf.orchestrator import section_words
+from statelessnf.orchestrator.section import OrchestratorSection, orchestration
 from statelessnf.pipe_options import tables_of
 
 STORES = {
@@ -28,6 +30,7 @@ def check(file: Path, *, as_json: bool) -> None:
     """Prints the explanation. Raises ConfigError, FunctionError."""
     deployment = load(file)
     tables_of(deployment.function_class, deployment.settings)
+    _orchestration(deployment)
     if as_json:
         print(json.dumps(document(deployment)))
         return
@@ -43,6 +46,8 @@ def document(deployment: Deployment) -> dict[str, Any]:
     """For `--json`: the deployment with all defaults filled in (no password), and the warnings."""
     settings = deployment.model_dump(mode="json")
     settings["store"]["url"] = deployment.store.address.shown()
+    section = _orchestration(deployment)
+    settings["orchestrator"] = None if section is None else section.model_dump(mode="json")
     function = deployment.function_class.name
     return {
         **settings,
@@ -58,7 +63,7 @@ def explained(deployment: Deployment) -> Iterator[str]:
     yield f"Deployment {deployment.name}: function {deployment.function_class.name}."
     yield f"Captured packets from {', '.join(str(network) for network in deployment.inside)} come from inside."
     if instance.ports is None:
-        yield "No ports: it can be replayed (snf replay), not run."
+        yield "No ports of its own: it can be replayed (snf replay), or orchestrated (snf up)."
     else:
         yield f"Inside port {instance.ports.inside}, outside port {instance.ports.outside}."
     threads = "1 or 2 threads, as there are cores" if instance.threads == "auto" else f"{instance.threads} thread(s)"
@@ -70,6 +75,8 @@ def explained(deployment: Deployment) -> Iterator[str]:
     yield from explain_neighbours(deployment)
     if (words := _words(deployment)) is not None:
         yield from words.explain(deployment.settings)
+    if (section := _orchestration(deployment)) is not None:
+        yield from section_words.explain(section)
 
 
 def warnings(deployment: Deployment) -> list[str]:
@@ -77,9 +84,16 @@ def warnings(deployment: Deployment) -> list[str]:
     words = _words(deployment)
     found = [] if words is None else list(words.warnings(deployment.settings))
     found += neighbour_warnings(deployment)
+    if (section := _orchestration(deployment)) is not None:
+        found += section_words.warnings(section, deployment.store.address.kind)
     if deployment.store.cache == "tracked" and deployment.store.stale_ms == 0:
         found.append("store.stale_ms = 0: a cached record is never used; write cache = 'off' instead")
     return found
+
+
+def _orchestration(deployment: Deployment) -> OrchestratorSection | None:
+    """None: the file has no such section. Raises ConfigError."""
+    return None if deployment.orchestrator is None else orchestration(deployment)
 
 
 def _words(deployment: Deployment) -> Any:

@@ -1,4 +1,7 @@
-"""`snf reload`: publishes a file's rules to all running instances of its deployment, and waits until they have them."""
+"""`snf reload`: publishes a file's rules to all running instances of its deployment, and waits until they have them.
+
+Where an orchestrator runs for the deployment, it is given the file instead.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,17 @@ PAUSE = 0.05  # seconds between two looks at who has what
 
 
 def reload(file: Path, *, as_json: bool) -> None:
-    """Runs the command. Raises ConfigError, StoreError; InstanceError if an instance does not take the rules."""
+    """Runs the command. Raises ConfigError, StoreError; InstanceError if an instance does not take the rules.
+
+    And what an orchestrator says, where one runs.
+    """
     deployment = load(file)
     tables_of(deployment.function_class, deployment.settings)
+    if (deployment.run_directory / "orchestrator.json").exists():
+        from statelessnf.commands.reload_whole import reload_whole  # here, as `snf run` imports this file
+
+        if reload_whole(deployment, as_json=as_json):
+            return
     with _publications(deployment) as publications:
         published = publish(publications, deployment)
         instances = _wait(publications, published.version)

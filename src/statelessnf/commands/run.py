@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from statelessnf.commands.reload import publish
-from statelessnf.commands.run_view import Line, figures
-from statelessnf.config import load
+from statelessnf.commands.run_view import Line
+from statelessnf.config import Deployment, load
 from statelessnf.engine_start import EngineStart
 from statelessnf.errors import SnfError
-from statelessnf.instance import Instance, running_instance, stats_of
+from statelessnf.instance import Instance, Part, running_instance
 from statelessnf.publishing import Publications
 from statelessnf.store.url import unix_url
 
@@ -25,14 +25,16 @@ PERIOD = 1.0  # seconds between two lines
 MOST_DROPS = 100_000  # packets in the file of --capture-drops
 
 
-def run(file: Path, engine_start: EngineStart, *, as_json: bool, capture_drops: Path | None) -> None:
-    """Runs until SIGINT or SIGTERM. Raises SnfError if it cannot start."""
+def run(
+    file: Path, engine_start: EngineStart, *, as_json: bool, capture_drops: Path | None, order: Path | None = None
+) -> None:
+    """Runs until SIGINT or SIGTERM; `order`: as the orchestrator wants it. Raises SnfError if it cannot start."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is nothing to reload yet
     line = Line(as_json)
-    deployment = load(file)
+    deployment, part = (load(file), Part()) if order is None else _under_order(file, order)
     with ExitStack() as stack:
         drops = None if capture_drops is None else stack.enter_context(_drops_file(capture_drops))
-        running = running_instance(deployment, line.say, engine_start, capture_drops=drops is not None)
+        running = running_instance(deployment, line.say, engine_start, part, capture_drops=drops is not None)
         instance = stack.enter_context(running)
         wake = Wake()
         ports = deployment.instance.ports
@@ -42,6 +44,14 @@ def run(file: Path, engine_start: EngineStart, *, as_json: bool, capture_drops: 
         Session(instance, line, drops, wake).watch(file)
     for document in instance.documents():  # what came between the last report and the end
         line.event(document)
+
+
+def _under_order(file: Path, path: Path) -> tuple[Deployment, Part]:
+    from statelessnf.orchestrator.orders import beat_options, ordered, read_order  # here: few instances need it
+
+    order = read_order(path)
+    part = Part(order.name, order.revision, beat_options(order.beats))
+    return ordered(load(file), order, path), part
 
 
 def _drops_file(path: Path) -> CaptureWriter:
@@ -75,11 +85,10 @@ class Session:
 
     def __init__(self, instance: Instance, line: Line, drops: CaptureWriter | None, wake: Wake) -> None:
         self._instance, self._line, self._drops, self._wake = instance, line, drops, wake
-        self._began = time.monotonic()
 
     def watch(self, file: Path) -> None:
         """Until a signal says stop. SIGHUP publishes the rules of `file`; a fault in it changes nothing."""
-        due = self._began + PERIOD
+        due = time.monotonic() + PERIOD
         while not self._wake.stop:
             self._wake.wait(max(0.0, due - time.monotonic()))
             if self._wake.reload:
@@ -92,7 +101,7 @@ class Session:
         self._line.end()
 
     def _report(self) -> None:
-        engine, deployment = self._instance.engine, self._instance.deployment
+        engine = self._instance.engine
         for document in self._instance.documents():
             self._line.event(document)
         if self._drops is not None:
@@ -100,9 +109,7 @@ class Session:
             for _, _, _, frame in engine.dropped():
                 if self._drops.packets < MOST_DROPS:
                     self._drops.write(now, frame)
-        document = figures(stats_of(self._instance), deployment.function_class, time.monotonic() - self._began)
-        document |= {"deployment": deployment.name, "instance": self._instance.number, **self._instance.figures}
-        self._line.show(document | {"store_available": engine.available()})
+        self._line.show(self._instance.document())
 
     def _reload(self, file: Path) -> None:
         try:

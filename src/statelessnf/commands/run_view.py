@@ -6,29 +6,6 @@ import json
 import sys
 from typing import Any
 
-from statelessnf.figures import dropped, drops
-from statelessnf.function import Function
-
-
-def figures(stats: dict[str, Any], function: type[Function], seconds: float) -> dict[str, Any]:
-    """Counts since the start; `received` and the like are sums over both sides."""
-    names = ("new_flows", "cache_hits", "reads", "commits", "refreshes", "conflicts", "passed", "generated")
-    return {
-        "seconds": round(seconds, 3),
-        "received": sum(stats["received"]),
-        "received_bytes": sum(stats["received_bytes"]),
-        "forwarded": sum(stats["forwarded"]),
-        "forwarded_bytes": sum(stats["forwarded_bytes"]),
-        "dropped": dropped(stats),
-        "drops": drops(stats, function),
-        **{name: int(stats[name]) for name in names},
-        "rule_hits": {str(index): count for index, count in stats["function_counters"].items()},
-        "rules_version": stats["rules_version"],
-        "latency_us": stats["latency_us"],
-        "store_latency_us": stats["store_latency_us"],
-        **({"neighbours": stats["neighbours"]} if "neighbours" in stats else {}),
-    }
-
 
 class Line:
     """Standard output (figures, events) and standard error (everything that is said)."""

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from typing import Any, cast
 
 import numpy as np
@@ -25,12 +25,12 @@ from statelessnf.functions.nat_collector import parse_collector
 from statelessnf.functions.nat_config import NatConfig
 from statelessnf.ipfix import Endpoint, Exporter, Mapping
 from statelessnf.packet import ICMP, ICMPV6, PACKET
+from statelessnf.store.flow_keys import ends_of
 from statelessnf.store.service_requests import deadline_of
 
 PERIOD = 1.0  # seconds between two deliveries
 DELETED = "mapping_deleted"
 _ENVELOPE = 17  # bytes before the function's fields (engine/record.hpp)
-_IPV4_ENDS, _IPV6_ENDS = struct.Struct("!4s4sHH"), struct.Struct("!16sH16sH")  # engine/flow.hpp
 
 
 class MappingLog:
@@ -115,7 +115,7 @@ def _created(packet: Any, record: Any, filtering: str) -> Mapping:
 def _deleted(keys: tuple[bytes, ...], value: bytes, filtering: str) -> Mapping:
     record = np.frombuffer(value, Nat.record, 1, _ENVELOPE)[0]
     protocol, inner, outer = keys[0][10], _endpoint(record, "inner"), _endpoint(record, "outer")
-    remote = next((other for key in keys for one, other in _both_ways(_ends(key)) if one == outer), None)
+    remote = next((other for key in keys for one, other in _both_ways(ends_of(key)) if one == outer), None)
     return Mapping(False, deadline_of(value), protocol, inner, outer, _remote(remote, protocol, filtering))
 
 
@@ -129,15 +129,6 @@ def _remote(end: Endpoint | None, protocol: int, filtering: str) -> Endpoint | N
 def _endpoint(fields: Any, end: str) -> Endpoint:
     address = IPv6Address(int(fields[f"{end}_high"]) << 64 | int(fields[f"{end}_low"]))
     return address.ipv4_mapped or address, int(fields[f"{end}_port"])
-
-
-def _ends(key: bytes) -> tuple[Endpoint, Endpoint]:
-    """Both ends in a flow key."""
-    if key[9] == 6:
-        low, low_port, high, high_port = _IPV6_ENDS.unpack_from(key, 11)
-    else:
-        low, high, low_port, high_port = _IPV4_ENDS.unpack_from(key, 12)
-    return (ip_address(low), low_port), (ip_address(high), high_port)
 
 
 def _both_ways(ends: tuple[Endpoint, Endpoint]) -> tuple[tuple[Endpoint, Endpoint], tuple[Endpoint, Endpoint]]:

@@ -169,6 +169,7 @@ class LoadBalancer(Function):
             ("changed", "<u4"),  # ms modulo 2^32: when the flow began, or ended
         ]
     )
+    keyed = ("server", "server_high", "server_low", "server_port", "virtual_high", "virtual_low", "virtual_port")
     drop_reasons = (
         "no_flow",
         "no_service",

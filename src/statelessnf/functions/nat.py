@@ -97,6 +97,7 @@ class Nat(Function):
             ("outer_low", "<u8"),
         ]
     )
+    keyed = ("forward", "inner_port", "inner_high", "inner_low", "outer_port", "outer_high", "outer_low")
     drop_reasons = (
         "no_mapping",  # inbound: nobody asked for it; or an ICMP error or a fragment of no session
         "no_port_left",

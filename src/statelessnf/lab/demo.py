@@ -21,10 +21,10 @@ from statelessnf.lab.instances import Instance, write_deployment
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.picture import PictureFile, draw
 from statelessnf.lab.result import Result, Sample
-from statelessnf.lab.spread import Spread
 from statelessnf.lab.topology import Topology
 from statelessnf.lab.view import View, open_view
 from statelessnf.lab.web import answers, make_files, web_server
+from statelessnf.orchestrator.steering.steering import Spread
 
 INSTANCES = 2
 VICTIM = 0

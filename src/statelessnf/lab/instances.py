@@ -30,14 +30,20 @@ run_directory = "{folder}/run"
 
 [firewall]
 default = "deny"
-rules = [{{ action = "allow", direction = "outbound", protocol = "tcp", destination_ports = ["80"] }}]
+rules = [{rules}]
 """
+_RULE = '{{ action = "allow", direction = "outbound", protocol = "{protocol}", destination_ports = ["{port}"] }}'
+_WEB = _RULE.format(protocol="tcp", port=80)
 
 
-def write_deployment(folder: Path, store: str) -> Path:
-    """Write the lab's deployment file: a firewall that lets the clients reach the web server. Returns its path."""
+def write_deployment(folder: Path, store: str, udp: Sequence[int] = ()) -> Path:
+    """Write the lab's deployment file: a firewall that lets the clients reach the web server, and these UDP ports.
+
+    Returns its path.
+    """
     path = folder / "deployment.toml"
-    path.write_text(_DEPLOYMENT.format(store=store, folder=folder))
+    rules = ", ".join([_WEB, *(_RULE.format(protocol="udp", port=port) for port in udp)])
+    path.write_text(_DEPLOYMENT.format(store=store, folder=folder, rules=rules))
     return path
 
 

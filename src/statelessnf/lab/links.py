@@ -82,6 +82,19 @@ def add_route(
         netlink.route("add", oif=netlink.link_lookup(ifname=interface.name)[0], **route)
 
 
+def set_state(interface: Interface, *, up: bool) -> None:
+    """Bring the interface up or down."""
+    with interface.namespace.entered(), IPRoute() as netlink:
+        netlink.link("set", index=netlink.link_lookup(ifname=interface.name)[0], state="up" if up else "down")
+
+
+def move_route(interface: Interface, via: IPv4Address) -> None:
+    """The interface's default route leads to another gateway from now on."""
+    with interface.namespace.entered(), IPRoute() as netlink:
+        index = netlink.link_lookup(ifname=interface.name)[0]
+        netlink.route("replace", dst="default", oif=index, gateway=str(via))
+
+
 def add_bridge(interface: Interface) -> None:
     """Make a bridge without ports, up; it neither waits nor asks who wants multicast."""
     with interface.namespace.entered(), IPRoute() as netlink:

@@ -13,7 +13,9 @@ from typing import Self
 
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, Meter, Traffic, connect
-from statelessnf.lab.spread import Nftables, Spread, ruleset
+from statelessnf.orchestrator.steering.libnftables import Nftables
+from statelessnf.orchestrator.steering.rules import ruleset, table_of
+from statelessnf.orchestrator.steering.steering import Member, Ports, Spread
 
 
 class Switch:
@@ -28,7 +30,7 @@ class Switch:
         for i, namespace in enumerate(self.instances):
             connect(Interface(self.switch, f"in{i}"), Interface(namespace, "inside"))
             connect(Interface(self.switch, f"out{i}"), Interface(namespace, "outside"))
-        self._mac = mac
+        self._mac, self._places = mac, [Member(f"in{i}", f"out{i}") for i in range(instances)]
         self._nftables = Nftables(self.switch)
         self._meter = Meter(self.switch)
 
@@ -43,7 +45,9 @@ class Switch:
 
     def steer(self, spread: Spread, live: Sequence[int]) -> None:
         """Spread the traffic over the instances with these numbers, from now on, in one transaction."""
-        self._nftables.apply(ruleset(spread, len(self.instances), live, self._mac))
+        ports, members = Ports("clients", "server", spread, self._mac), [self._places[i] for i in live]
+        inside, outside = zip(*((place.inside, place.outside) for place in self._places), strict=True)
+        self._nftables.apply(ruleset(table_of("lab"), ports, members, inside, outside))
 
     def traffic(self) -> list["InstanceTraffic"]:
         """What each instance has been given and has sent, in packets and bytes of both sides together."""

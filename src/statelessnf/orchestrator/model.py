@@ -49,6 +49,7 @@ class Sighting:
     load: Load = field(default_factory=Load)
     drained: bool = False  # the operator wants no traffic on it
     faults: int = 0  # suspicions within the last minutes
+    stopping: bool = False  # its driver was asked to stop or kill it, and did not refuse
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ An instance itself needs none of it: `snf run` leaves the section unread.
 
 from __future__ import annotations
 
-import re
-from ipaddress import ip_address
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -29,19 +27,13 @@ from statelessnf.config_errors import validated
 from statelessnf.errors import ConfigError
 from statelessnf.networks import listed
 from statelessnf.orchestrator.drivers.driver import Slot
+from statelessnf.orchestrator.endpoint import endpoint
 from statelessnf.section import Section
 
 
 def _endpoint(text: str) -> str:
     """ADDRESS:PORT or [ADDRESS]:PORT. Port 0: any that is free."""
-    match = re.fullmatch(r"\[([0-9a-fA-F:]+)\]:(\d{1,5})|([0-9.]+):(\d{1,5})", text)
-    try:
-        ip_address((match[1] or match[3]) if match else "")
-    except ValueError:
-        raise ValueError(f"{text!r} is no address and port; write it as '127.0.0.1:8470' or '[::1]:8470'") from None
-    assert match is not None
-    if int(match[2] or match[4]) > 0xFFFF:
-        raise ValueError(f"{text!r}: a port is at most 65535; correct it")
+    endpoint(text)
     return text
 
 

@@ -73,6 +73,14 @@ class StoreClient:
             raise self._no_valkey(f"{reply!r} to {words[0]!r}")
         return reply.decode(errors="replace")
 
+    def now(self) -> int:
+        """The store's clock, ms. Raises as `call`."""
+        match self.call("TIME"):
+            case [bytes() as seconds, bytes() as micros] if seconds.isdigit() and micros.isdigit():
+                return int(seconds) * 1000 + int(micros) // 1000
+            case reply:
+                raise self._no_valkey(f"{reply!r} to TIME")
+
     def info(self, section: str) -> dict[str, str]:
         """`INFO section`, by name. Raises as `call`."""
         lines = (line.partition(":") for line in self.text("INFO", section).splitlines())

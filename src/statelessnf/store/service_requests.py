@@ -119,8 +119,14 @@ class NewFlow:
 
 def check_keys(keys: tuple[bytes, ...]) -> None:
     """One key, or two different ones of the same shard. Raises ValueError."""
-    if len(keys) not in (1, 2) or len({shard_of(key) for key in keys}) != 1 or len(set(keys)) != len(keys):
-        raise ValueError("a flow has one key, or two different ones of the same shard")
+    _check_different(keys)
+    if len({shard_of(key) for key in keys}) != 1:
+        raise ValueError("both keys of a flow are of the same shard")
+
+
+def _check_different(keys: tuple[bytes, ...]) -> None:
+    if len(keys) not in (1, 2) or len(set(keys)) != len(keys):
+        raise ValueError("a flow has one key, or two different ones")
 
 
 class Creation(IntEnum):
@@ -143,6 +149,8 @@ class Created:
 class Ending:
     """A flow to be expired. `old`: its record as it was read, None if there was none.
 
+    The keys of an engine's flow may be of different shards, where a port is translated: its store is one server.
+
     `token`: the claim's; empty for a record that is past its deadline and in somebody's way: whoever is first ends it.
     """
 
@@ -151,7 +159,7 @@ class Ending:
     old: bytes | None
 
     def __post_init__(self) -> None:
-        check_keys(self.keys)
+        _check_different(self.keys)
         if self.token:
             check_token(self.token)
 

@@ -19,7 +19,6 @@ from statelessnf.store.service_replies import (
     read_flag,
     read_pair,
     read_value,
-    unexpected,
 )
 from statelessnf.store.service_requests import (
     Claim,
@@ -54,11 +53,7 @@ class ValkeyServices:
 
     def now(self) -> int:
         """See `Timers`."""
-        match self._client.call("TIME"):
-            case [bytes() as seconds, bytes() as micros] if seconds.isdigit() and micros.isdigit():
-                return int(seconds) * 1000 + int(micros) // 1000
-            case reply:
-                raise unexpected(reply)
+        return self._client.now()
 
     def arm(self, timers: Sequence[Timer]) -> list[bool]:
         """See `Timers`."""

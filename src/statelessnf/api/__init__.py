@@ -1,0 +1,1 @@
+"""The orchestrator's REST API (docs/api.md): app and server, metrics, and the client that the commands are."""

@@ -1,0 +1,73 @@
+"""Where a deployment's orchestrator listens, and the token that opens it: `orchestrator.json` in the run directory.
+
+The orchestrator announces itself there as long as it runs, readable by its own user only; commands find it there. What
+is left by one that was killed is replaced by the next.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from statelessnf.errors import ConfigError, NotRunning
+
+FILE = "orchestrator.json"
+TOKEN_BYTES = 32
+MOST_BYTES = 4096  # of the file
+
+
+class Access(BaseModel):
+    """`api`: http://ADDRESS:PORT; `token`: printable ASCII, as a header can carry it (RFC 6750 §2.1)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    api: str = Field(pattern=r"^https?://[^\s/?#@]+$")
+    token: str = Field(pattern=r"^[A-Za-z0-9._~+/=-]{16,256}$", repr=False)
+
+
+def new_token() -> str:
+    """One that nobody guesses: 256 random bits."""
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+@contextmanager
+def announced(directory: Path, access: Access) -> Iterator[Path]:
+    """The file stands in `directory` (made if missing, for its owner only) while the context lasts. Raises OSError."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = write_access(directory, access)
+    try:
+        yield path
+    finally:
+        with suppress(NotRunning, ConfigError):  # gone, or another orchestrator's by now
+            if read_access(directory) == access:
+                path.unlink(missing_ok=True)
+
+
+def write_access(directory: Path, access: Access) -> Path:
+    """Replaces the file, whole or not at all; no other user can read it at any time. Raises OSError."""
+    path, fresh = directory / FILE, directory / f".{FILE}.{os.getpid()}"
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(access.model_dump_json() + "\n")
+    return fresh.replace(path)
+
+
+def read_access(directory: Path) -> Access:
+    """What stands in `directory`. Raises NotRunning: nothing does; ConfigError: not for us to read, or not readable."""
+    path = directory / FILE
+    try:
+        with path.open("rb") as file:
+            return Access.model_validate_json(file.read(MOST_BYTES))
+    except FileNotFoundError as error:
+        raise NotRunning("no orchestrator runs for this deployment", str(directory), "start it: snf up") from error
+    except OSError as error:
+        do = "run this as the user who runs the orchestrator"
+        raise ConfigError(f"cannot read the orchestrator's address: {error.strerror}", str(path), do) from error
+    except ValidationError as error:
+        do = "start the orchestrator again: it writes the file"
+        raise ConfigError("this is no orchestrator's address and token", str(path), do) from error

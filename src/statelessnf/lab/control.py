@@ -1,0 +1,45 @@
+"""The lab's control network: a link from each instance, and from the switch, to where the orchestrator runs.
+
+    [control] bridge 10.200.0.1 ---- [switch] control 10.200.0.2
+                                ---- [instance0] control 10.200.1.0, and so on
+
+It is apart from the network of the packets, as in a data centre: beats and OpenFlow messages go over it, nothing else.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Interface
+
+from statelessnf.lab.lifetime import Lab
+from statelessnf.lab.links import Interface, add_address, add_bridge, connect, join_bridge, set_state
+from statelessnf.lab.namespaces import Namespace
+from statelessnf.lab.switch import Switch
+
+CONTROL = IPv4Interface("10.200.0.1/16")
+_SWITCH = IPv4Interface("10.200.0.2/16")
+_BRIDGE = "bridge"
+
+
+class ControlNetwork:
+    """Of one switch and its instances. `namespace` is where the orchestrator runs; its address is CONTROL."""
+
+    def __init__(self, lab: Lab, switch: Switch) -> None:
+        self.namespace = lab.namespace("control")
+        add_bridge(Interface(self.namespace, _BRIDGE))
+        add_address(Interface(self.namespace, _BRIDGE), CONTROL)
+        self._attach(switch.switch, "switch", _SWITCH)
+        for number, instance in enumerate(switch.instances):
+            self._attach(instance, f"instance{number}", IPv4Interface(f"10.200.1.{number}/16"))
+
+    def cut(self, number: int) -> None:
+        """Nothing gets from instance `number` to the orchestrator any more; its packets flow on."""
+        set_state(Interface(self.namespace, f"instance{number}"), up=False)
+
+    def mend(self, number: int) -> None:
+        """Undoes `cut`."""
+        set_state(Interface(self.namespace, f"instance{number}"), up=True)
+
+    def _attach(self, host: Namespace, port: str, address: IPv4Interface) -> None:
+        connect(Interface(host, "control"), Interface(self.namespace, port))
+        join_bridge(Interface(self.namespace, port), _BRIDGE)
+        add_address(Interface(host, "control"), address)

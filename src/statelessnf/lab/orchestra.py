@@ -1,0 +1,211 @@
+"""An orchestrator in the lab: `snf up` in the control network, with a place for an instance in each namespace.
+
+It is watched, and told things, as an operator would: over its API.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from statelessnf.api.access import read_access
+from statelessnf.errors import LabError, SnfError
+from statelessnf.lab.control import CONTROL, ControlNetwork
+from statelessnf.lab.namespaces import stop
+from statelessnf.lab.switch import Switch
+
+PATIENCE = 30.0  # seconds
+PAUSE = 0.01
+
+_SECTION = """
+[orchestrator]
+minimum = {minimum}
+maximum = {maximum}
+spares = {spares}
+api = "127.0.0.1:0"
+beats = ["{beats}:0"]
+
+[orchestrator.scaling]
+enabled = {scaling}
+
+[orchestrator.steering]
+kind = "nftables"
+namespace = "{switch}"
+clients = "clients"
+servers = "server"
+spread = "{spread}"
+
+[[orchestrator.hosts]]
+name = "here"
+slots = [
+{slots}
+]
+"""
+_SLOT = (
+    '  {{ inside = "net_af_xdp0,iface=inside", outside = "net_af_xdp1,iface=outside", '
+    'switch_inside = "in{n}", switch_outside = "out{n}", namespace = "{name}" }},'
+)
+
+
+def orchestrated(
+    deployment: Path,
+    switch: Switch,
+    *,
+    minimum: int,
+    maximum: int | None = None,
+    spares: int = 0,
+    spread: str = "packet",
+    scaling: bool = False,
+) -> Path:
+    """Adds the section [orchestrator] to a lab's deployment file. Returns its path."""
+    slots = "\n".join(_SLOT.format(n=n, name=namespace.name) for n, namespace in enumerate(switch.instances))
+    section = _SECTION.format(
+        minimum=minimum,
+        maximum=maximum or minimum,
+        spares=spares,
+        beats=CONTROL.ip,
+        scaling=str(scaling).lower(),
+        switch=switch.switch.name,
+        spread=spread,
+        slots=slots,
+    )
+    text = deployment.read_text()
+    if "[orchestrator]" not in text:
+        deployment.write_text(text + section)
+    return deployment
+
+
+class Orchestra:
+    """One orchestrator process; `with` ends it, and takes the deployment down with it."""
+
+    def __init__(self, control: ControlNetwork, deployment: Path, run_directory: Path) -> None:
+        self._control, self._deployment, self._directory = control, deployment, run_directory
+        self._log = deployment.parent / "orchestrator.log"
+        self._connection: http.client.HTTPConnection | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(SnfError, OSError, http.client.HTTPException):
+            self.ask("DELETE", "/deployment")
+        self.end()
+
+    def start(self, *options: str) -> None:
+        """Another orchestrator process."""
+        command = [sys.executable, "-m", "statelessnf.cli", "up", str(self._deployment), "--foreground", *options]
+        with self._log.open("ab") as log:
+            self.process = self._control.namespace.start(command, stderr=log)
+
+    def end(self) -> None:
+        """SIGTERM: instances and switch go on."""
+        self._close()
+        if self.process is not None:
+            stop(self.process)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._close()
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """One request to its API. Raises LabError for what it refuses, OSError where it does not answer."""
+        text = None if body is None else json.dumps(body)
+        connection, token = self._connected()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        try:
+            connection.request(method, path, text, headers)
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException):
+            self._close()
+            raise
+        if response.status >= 400:
+            raise LabError(f"{method} {path}: {response.status} {content.decode(errors='replace')}", "orchestrator")
+        return json.loads(content) if content else None
+
+    def wait(self, condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+        """Until the condition holds. Raises LabError if it does not come to, or if the orchestrator ends."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with suppress(OSError, SnfError, http.client.HTTPException):
+                if condition():
+                    return
+            if self.process is not None and self.process.poll() is not None:
+                raise LabError(f"the orchestrator ended: {self.last_words()}")
+            if time.monotonic() > deadline:
+                raise LabError(f"{what}: not within {seconds:g} s ({self.last_words()})")
+            time.sleep(PAUSE)
+
+    def settle(self, seconds: float = PATIENCE) -> None:
+        """Until everything is as the deployment file, and whoever scaled it, wants."""
+        self.wait(lambda: bool(self.ask("GET", "/deployment")["settled"]), "the deployment does not settle", seconds)
+
+    def instances(self) -> list[dict[str, Any]]:
+        """As the API shows them."""
+        shown: list[dict[str, Any]] = self.ask("GET", "/instances")["instances"]
+        return shown
+
+    def members(self) -> list[str]:
+        """Who gets traffic."""
+        names: list[str] = self.ask("GET", "/steering")["members"]
+        return names
+
+    def events(self) -> list[dict[str, Any]]:
+        """All that happened."""
+        told: list[dict[str, Any]] = self.ask("GET", "/events?most=10000")["events"]
+        return told
+
+    def signal(self, switch: Switch, name: str, number: signal.Signals) -> None:
+        """A signal to an instance's process, past the orchestrator."""
+        slot = next(one["slot"] for one in self.instances() if one["name"] == name)
+        for pid in instance_pids(switch.instances[slot].pids()):
+            os.kill(pid, number)
+
+    def last_words(self) -> str:
+        """The last line that it printed."""
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it says nothing"
+
+    def _connected(self) -> tuple[http.client.HTTPConnection, str]:
+        access = read_access(self._directory)
+        if self._connection is None:
+            place = urlsplit(access.api)
+            connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE)
+            with self._control.namespace.entered():
+                connection.connect()
+            self._connection = connection
+        return self._connection, access.token
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def instance_pids(pids: Sequence[int]) -> list[int]:
+    """Those of them that are instances."""
+    found = []
+    for pid in pids:
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"run" in words and b"statelessnf.cli" in words:
+                found.append(pid)
+    return found

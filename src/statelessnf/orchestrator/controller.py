@@ -1,0 +1,207 @@
+"""The controller: observe, plan, apply, whenever something has happened and some times a second besides.
+
+Steering goes first and waits for nothing. What follows from an instance's end or silence is planned within the very
+callback that noticed it; starts and ends are tasks of their own (launching.py), and so is the switch (steersman.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from math import inf
+
+from statelessnf.errors import SteeringError
+from statelessnf.orchestrator.beats import Beat
+from statelessnf.orchestrator.drivers.driver import BeatOrder
+from statelessnf.orchestrator.events import Events
+from statelessnf.orchestrator.host_watch import WatchedHost
+from statelessnf.orchestrator.journal import Journal
+from statelessnf.orchestrator.known import Known
+from statelessnf.orchestrator.launching import Launcher
+from statelessnf.orchestrator.model import Action, Desired, Forget, Health, Kill, Observed, Start, Steer, Stop
+from statelessnf.orchestrator.plan import plan
+from statelessnf.orchestrator.scaling import Scaling, decide
+from statelessnf.orchestrator.section import OrchestratorSection
+from statelessnf.orchestrator.sightings import Sightings
+from statelessnf.orchestrator.state import Entry, Kept
+from statelessnf.orchestrator.steering.steering import Steering
+from statelessnf.orchestrator.steersman import Steersman
+
+PERIOD = 0.1  # seconds between two turns when nothing happens
+TRAFFIC_PERIOD = 1.0  # seconds between two readings of the switch's counters
+
+
+class Controller:
+    """Of one deployment that this orchestrator leads. `pipes`: of each instance."""
+
+    def __init__(
+        self,
+        name: str,
+        section: OrchestratorSection,
+        pipes: int,
+        kept: Kept,
+        hosts: Mapping[str, WatchedHost],
+        steering: Steering,
+        journal: Journal,
+        events: Events,
+    ) -> None:
+        self.section, self.kept, self.hosts, self.events, self.journal = section, kept, hosts, events, journal
+        self.pipes = pipes
+        self.sightings = Sightings(name, hosts, steering, section.detection.limit_ms / 1000)
+        self.launcher = Launcher(self.sightings.known, hosts, journal, events, self.know, self.sightings.forget)
+        self.steersman = Steersman(steering, self.sightings.member, self._steered, kept.members or None)
+        self.scaling = Scaling(kept.size)
+        self.traffic: dict[str, int] = {}  # packets given to each instance
+        self.settled = False
+        self._loop = asyncio.get_running_loop()
+        self.wake = self.look  # called when somebody may have been silent for too long
+        self._timer: asyncio.TimerHandle | None = None
+
+    def know(self, entry: Entry) -> Known:
+        """An instance that is about to be started, or one of a predecessor's; `adopt` finds out whether that runs."""
+        adopted = bool(entry.handle)
+        return self.sightings.add(entry, self.pipes, self._loop.time(), adopted=adopted)
+
+    async def adopt(self, host: WatchedHost) -> None:
+        """Takes over what runs on that host; disturbs nothing."""
+        for known in self.sightings.known:
+            entry = known.entry
+            if entry.host != host.section.name or known.ended is not None:
+                continue
+            if entry.handle and await host.driver.adopt(entry.name, entry.handle):
+                self.events.tell("adopt", f"it runs on {entry.host}, slot {entry.slot}", entry.name)
+            else:
+                self.ended(entry.name, "it had ended before it could be adopted")
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        self._arm()
+        try:
+            while True:
+                self.turn()
+                await asyncio.sleep(PERIOD)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def heard(self, token: bytes, beat: Beat, now: float) -> None:
+        """A beat of an instance."""
+        if self.sightings.heard(token, beat, now):
+            self._look(now)
+
+    def look(self) -> None:
+        """Somebody may have been silent for too long; all beats that had come have been heard."""
+        self._look(self._loop.time())
+
+    def ended(self, name: str, why: str) -> None:
+        """A driver says that an instance has ended."""
+        now = self._loop.time()
+        before = self.sightings.worked(name, now)
+        known = self.sightings.ended(name, why, now)
+        if known is None:
+            return
+        if not known.ending and known.entry.host in self.hosts:
+            self.hosts[known.entry.host].failed(f"{name} ended: {why}", now, before)
+        self.events.tell("end", why, name)
+        self.turn()
+
+    def switch_changed(self) -> None:
+        """The switch has come or gone, or one of its ports."""
+        self.sightings.switch_changed(self._loop.time())
+        self.turn()
+
+    def turn(self) -> None:
+        """Observe, plan, apply: once, now."""
+        observed = self.observe()
+        self._scale(observed)
+        actions = plan(self.desired(), observed)
+        self.settled = not actions and self.steersman.settled and not self.launcher.busy
+        for action in actions:
+            self._apply(action)
+
+    def observe(self) -> Observed:
+        """Everything that is known."""
+        now = self._loop.time()
+        hosts = tuple(host.seen() for host in self.hosts.values())
+        return Observed(now, hosts, tuple(self.sightings.all(now)), self.steersman.steered)
+
+    def desired(self) -> Desired:
+        """What the operator and the scaling policy want now."""
+        section = self.section
+        return Desired(
+            size=self.kept.size,
+            spares=section.spares,
+            minimum=section.minimum,
+            maximum=section.maximum,
+            revision=self.kept.revision,
+        )
+
+    def keep(self, **changes: object) -> None:
+        """Something of the deployment is different from now on."""
+        self.kept = self.kept.model_copy(update=changes)
+        self.journal.keep(self.kept)
+
+    async def watch_traffic(self) -> None:
+        """Reads the switch's counters, until it is cancelled."""
+        while True:
+            await asyncio.sleep(TRAFFIC_PERIOD)
+            try:
+                counts = await self.steersman.steering.traffic()
+            except SteeringError:
+                continue  # the steersman tells
+            members = {known.entry.name: self.sightings.member(known.entry.name) for known in self.sightings.known}
+            self.traffic = {
+                name: counts.get(member.inside, 0) + counts.get(member.outside, 0)
+                for name, member in members.items()
+                if member is not None
+            }
+
+    def _look(self, now: float) -> None:
+        changes = self.sightings.suspicion.look(now)
+        for change in changes:
+            if change.health is Health.live:
+                self.hosts[self.sightings.known[change.name].entry.host].worked()
+                self.events.tell("live", "its pipes beat", change.name)
+            else:
+                silence = f"pipe {change.pipe} has been silent for {change.seconds * 1000:.1f} ms"
+                self.events.tell("suspect", silence, change.name)
+        if changes:
+            self.turn()
+        self._arm()
+
+    def _arm(self) -> None:
+        """One timer, for the earliest end of patience."""
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self.sightings.suspicion.next_deadline
+        self._timer = None if deadline == inf else self._loop.call_at(deadline, self.wake)
+
+    def _apply(self, action: Action) -> None:
+        match action:
+            case Steer(members):
+                self.steersman.steer(members)
+            case Start(place):
+                detection = self.section.detection
+                beats = BeatOrder(targets=self.kept.beats, token="", interval_ms=detection.beat_ms)
+                self.launcher.start(place, self.kept, beats, self.pipes)
+            case Stop(name, why):
+                self.launcher.stop(name, why)
+            case Kill(name, why):
+                self.launcher.kill(name, why)
+            case Forget(name):
+                self.journal.remove(name)
+                self.sightings.forget(name)
+
+    def _steered(self, members: tuple[str, ...], milliseconds: float) -> None:
+        self.keep(members=members)
+        self.events.tell("steer", f"traffic goes to {', '.join(members) or 'nobody'} ({milliseconds:.1f} ms)")
+
+    def _scale(self, observed: Observed) -> None:
+        section = self.section
+        if self.kept.fixed or not section.scaling.enabled:
+            return
+        before = self.kept.size
+        self.scaling = decide(self.scaling, section.scaling, section.minimum, section.maximum, observed)
+        if self.scaling.size != before:
+            self.keep(size=self.scaling.size)
+            self.events.tell("scale", f"from {before} to {self.scaling.size}: {self.scaling.why}")

@@ -1,0 +1,50 @@
+"""The hosts as the controller sees them: their drivers, what was measured there, and how patient to be with them.
+
+A host that cannot be reached, or measured, takes no instances; after a failure it gets none for a while (backoff.py).
+"""
+
+from __future__ import annotations
+
+from statelessnf.errors import DriverError
+from statelessnf.orchestrator.backoff import Backoff
+from statelessnf.orchestrator.drivers.driver import Capacity, Driver
+from statelessnf.orchestrator.model import Host
+from statelessnf.orchestrator.section import HostSection
+
+
+class WatchedHost:
+    """One host and its driver."""
+
+    def __init__(self, section: HostSection, driver: Driver) -> None:
+        self.section, self.driver = section, driver
+        self.capacity: Capacity | None = None
+        self.problem = ""
+        self._backoff = Backoff()
+
+    @property
+    def reachable(self) -> bool:
+        """Whether instances can be started there."""
+        return self.capacity is not None and self.driver.reachable
+
+    def seen(self) -> Host:
+        """For the plan."""
+        return Host(self.section.name, len(self.section.slots), self.reachable, self._backoff.not_before(""))
+
+    async def measure(self) -> None:
+        """Finds out what the host has, unless that is known."""
+        if self.capacity is not None:
+            return
+        try:
+            self.capacity = await self.driver.capacity()
+            self.problem = ""
+        except DriverError as error:
+            self.problem = error.line()
+
+    def failed(self, problem: str, now: float, worked: float = 0.0) -> None:
+        """A start did not work, or what was started ended by itself after it had worked for so many seconds."""
+        self.problem = problem
+        self._backoff.failed("", now, worked)
+
+    def worked(self) -> None:
+        """An instance that was started there lives."""
+        self.problem = ""

@@ -1,0 +1,161 @@
+"""What an orchestrator does while it leads: everything is opened, runs side by side, and is closed in the end.
+
+Instances are adopted before anything is planned. A host or a switch that cannot be opened now is tried again, and shown
+as a problem; what is our own, such as a busy port of the API, ends the orchestrator with an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack, suppress
+
+from statelessnf.api.access import Access, announced, standing_token
+from statelessnf.api.app import make_app
+from statelessnf.api.server import serve
+from statelessnf.config import Deployment
+from statelessnf.errors import DriverError, NotLeader, SnfError, SteeringError, StoreError
+from statelessnf.orchestrator.beat_listener import BeatListener
+from statelessnf.orchestrator.controller import Controller
+from statelessnf.orchestrator.drivers.choice import make_driver
+from statelessnf.orchestrator.events import Events
+from statelessnf.orchestrator.figures_watch import FiguresWatch
+from statelessnf.orchestrator.host_watch import WatchedHost
+from statelessnf.orchestrator.journal import Journal
+from statelessnf.orchestrator.leader import Leadership
+from statelessnf.orchestrator.office import Office
+from statelessnf.orchestrator.reloading import Reloading
+from statelessnf.orchestrator.section import orchestration
+from statelessnf.orchestrator.side_by_side import run_until_first
+from statelessnf.orchestrator.state import Entry, Kept, State
+from statelessnf.orchestrator.steering.choice import make_steering
+from statelessnf.orchestrator.wishes import Wishes
+from statelessnf.records.stored import StoredRecords
+from statelessnf.store.url import StoreUrl
+
+AGAIN = 1.0  # seconds until the switch is tried again
+
+
+class Lead:
+    """One time of leading. `deployment`: as the store has it; `shared`: its instances' store, None for the baseline."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        kept: Kept,
+        events: Events,
+        state: State,
+        store: Executor,
+        shared: StoreUrl | None,
+        leadership: Leadership,
+    ) -> None:
+        section = orchestration(deployment)
+        self._deployment, self._state, self._store, self._leadership = deployment, state, store, leadership
+        self._events, self._journal = events, Journal(state, store, events)
+        self._hosts = {one.name: WatchedHost(one, make_driver(one)) for one in section.hosts}
+        self._steering = make_steering(section.steering, deployment, section.hosts)
+        pipes = deployment.instance.pipes
+        self.controller = Controller(
+            deployment.name, section, pipes, kept, self._hosts, self._steering, self._journal, events
+        )
+        self._listener = BeatListener(self.controller.heard)
+        self._figures = FiguresWatch(shared, deployment.name, store)
+        wishes = Wishes(self.controller)
+        self._reloading = Reloading(self.controller, deployment, shared, store, wishes)
+        self._office = Office(self.controller, leadership, self._reloading, wishes, self._figures)
+        self._records = None if shared is None else StoredRecords(deployment, shared)
+
+    async def run(self, entries: Sequence[Entry], stop: asyncio.Event, text: str) -> bool:
+        """Until `stop`, or until the deployment is down (True), or until another orchestrator leads (False).
+
+        `text`: of the deployment file as the operator has it now. Raises SnfError for what can never work.
+        """
+        with ExitStack() as stack:
+            self.controller.keep(beats=self._listen(stack))
+            for entry in entries:
+                self.controller.know(entry)
+            await asyncio.gather(*(self._open_host(host) for host in self._hosts.values()))
+            try:
+                return await self._work(stop, text)
+            finally:
+                await self._close()
+
+    def _listen(self, stack: ExitStack) -> tuple[str, ...]:
+        """Where the predecessor listened, since running instances send their beats there."""
+        wanted = self.controller.kept.beats or self.controller.section.beats
+        return tuple(stack.enter_context(self._listener.on(endpoint)) for endpoint in wanted)
+
+    async def _work(self, stop: asyncio.Event, text: str) -> bool:
+        services = {
+            "controller": self.controller.run(),
+            "steering": self._steer(),
+            "traffic": self.controller.watch_traffic(),
+            "figures": self._figures.run(),
+            "api": self._serve(),
+            "file": self._take_file(text),
+        }
+        ends = {
+            "stop": stop.wait(),
+            "down": self._office.over.wait(),
+            "lease": self._leadership.keep(),
+            "journal": self._journal.run(),
+        }
+        try:
+            ended = await run_until_first(ends, services)
+        except NotLeader:
+            return False
+        if ended == "down":
+            await asyncio.get_running_loop().run_in_executor(self._store, self._state.erase)
+        return ended in ("stop", "down")
+
+    async def _open_host(self, host: WatchedHost) -> None:
+        """Opens its driver, and adopts what runs there. A host that cannot be reached is tried again later."""
+        try:
+            await host.driver.open(self.controller.ended)
+            await host.measure()
+            await self.controller.adopt(host)
+        except DriverError as error:
+            host.problem = error.line()
+
+    async def _steer(self) -> None:
+        """Until the switch is open; then it is told what it was told last, and watched."""
+        steersman = self.controller.steersman
+        while True:
+            try:
+                await self._steering.open(self.controller.switch_changed)
+                break
+            except SteeringError as error:
+                steersman.problem = error.line()
+                await asyncio.sleep(AGAIN)
+        steersman.opened()
+        await steersman.run()
+
+    async def _serve(self) -> None:
+        """The API, and the file by which commands find it."""
+        deployment = self._deployment
+        token = standing_token(deployment.run_directory)
+        app = make_app(self._office, token, self._records)
+        with ExitStack() as stack:
+
+            def ready(address: str) -> None:
+                stack.enter_context(announced(deployment.run_directory, Access(api=address, token=token)))
+
+            await serve(app, self.controller.section.api, ready)
+
+    async def _take_file(self, text: str) -> None:
+        """The operator's file may say something else than what runs: that is a reload. What is refused is told."""
+        if text == self.controller.kept.text:
+            return
+        try:
+            await self._reloading.reload(text)
+        except SnfError as error:
+            self._events.tell("reload-refused", error.line())
+
+    async def _close(self) -> None:
+        await self.controller.launcher.close()
+        with suppress(StoreError, NotLeader):  # the successor finds what is there
+            await self._journal.written()
+        await self._steering.close()
+        for host in self._hosts.values():
+            await host.driver.close()

@@ -1,0 +1,72 @@
+"""How much an instance has to do, from the counters in its beats: rates over a window of about half a second.
+
+A window ends with the first beat after WINDOW seconds; until the first one has ended, nothing is known.
+"""
+
+from __future__ import annotations
+
+from statelessnf.orchestrator.beats import Beat
+from statelessnf.orchestrator.model import Load
+
+WINDOW = 0.5  # seconds
+STALE = 2.0  # seconds: a pipe that has said nothing for so long has no load
+
+
+class _Pipe:
+    """One pipe's window that is running, and what the last one gave."""
+
+    def __init__(self, beat: Beat, now: float) -> None:
+        self.first, self.heard = beat, now
+        self.load: Load | None = None
+
+    def take(self, beat: Beat, now: float) -> None:
+        seconds = (beat.sent_ns - self.first.sent_ns) * 1e-9
+        if seconds < 0 or beat.received < self.first.received:  # another process
+            self.first, self.load = beat, None
+        elif seconds >= WINDOW:
+            self.load, self.first = _between(self.first, beat, seconds), beat
+        self.heard = now
+
+
+def _between(first: Beat, last: Beat, seconds: float) -> Load:
+    packets = last.latency_packets - first.latency_packets
+    latency = (last.latency_sum_ns - first.latency_sum_ns) / packets / 1000 if packets else 0.0
+    return Load(
+        min(1.0, (last.busy_ns - first.busy_ns) * 1e-9 / seconds),
+        (last.missed - first.missed) / seconds,
+        latency,
+        (last.received - first.received) / seconds,
+    )
+
+
+class Loads:
+    """Of all instances, by name."""
+
+    def __init__(self) -> None:
+        self._pipes: dict[str, dict[int, _Pipe]] = {}
+
+    def heard(self, name: str, beat: Beat, now: float) -> None:
+        """Takes a beat in."""
+        pipes = self._pipes.setdefault(name, {})
+        pipe = pipes.get(beat.pipe)
+        if pipe is None:
+            pipes[beat.pipe] = _Pipe(beat, now)
+        else:
+            pipe.take(beat, now)
+
+    def of(self, name: str, now: float) -> Load | None:
+        """Of the whole instance: its busiest pipe, its slowest, and all packets. None: nothing is known."""
+        pipes = self._pipes.get(name, {}).values()
+        loads = [pipe.load for pipe in pipes if pipe.load is not None and now - pipe.heard < STALE]
+        if not loads:
+            return None
+        return Load(
+            max(load.utilisation for load in loads),
+            sum(load.receive_drops for load in loads),
+            max(load.latency_us for load in loads),
+            sum(load.packets for load in loads),
+        )
+
+    def forget(self, name: str) -> None:
+        """The instance is gone."""
+        self._pipes.pop(name, None)

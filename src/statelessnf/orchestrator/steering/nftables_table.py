@@ -1,0 +1,101 @@
+"""Our table in the nftables of a switch, and the interfaces that it names. Whatever is here may wait: for one thread.
+
+A member whose interface is gone or down is left out until it is back: nftables would refuse the name, or its traffic
+would be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from statelessnf.errors import SteeringError
+from statelessnf.lab.namespaces import Namespace
+from statelessnf.orchestrator.steering.interfaces import Interfaces, Link
+from statelessnf.orchestrator.steering.libnftables import Nftables
+from statelessnf.orchestrator.steering.members import ports_of, reachable
+from statelessnf.orchestrator.steering.rules import removal, ruleset, table_of
+from statelessnf.orchestrator.steering.steering import Member, Ports
+from statelessnf.orchestrator.steering.where import where_is
+
+
+class Table:
+    """`usable` and `lost` may be read in any thread; they say what was found last."""
+
+    def __init__(self, ports: Ports, name: str, namespace: Namespace | None, places: Iterable[Member]) -> None:
+        self._ports, self._name, self._where = ports, table_of(name), where_is(namespace)
+        self._places = dict.fromkeys(places)
+        self._wanted: tuple[Member, ...] | None = None  # None: nothing has been steered yet
+        self._links: dict[str, Link] = {}  # those of our ports that are there
+        self._behind = False  # the rules are not those for these links
+        self.interfaces = Interfaces(namespace)
+        try:
+            self._nftables = Nftables(namespace)
+            self._nftables.apply("list tables netdev")
+            self._read()
+        except SteeringError:
+            self.interfaces.close()
+            raise
+
+    @property
+    def usable(self) -> bool:
+        """Whether the ports of both sides are there, and the rules are those for the links that there are."""
+        return not self._missing() and not self._behind
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """Ports of `places` that are not there, or down, or whose other end is."""
+        return frozenset(port for port in ports_of(self._places) if port not in self._links or not self._links[port].up)
+
+    def put(self, members: tuple[Member, ...]) -> None:
+        """These from now on. Raises SteeringError: then those before. Tried again where an interface has just gone."""
+        self._places.update(dict.fromkeys(members))
+        known = self._links
+        try:
+            self._apply(members)
+        except SteeringError:
+            self._read()
+            if known == self._links:
+                raise
+            self._apply(members)
+        self._wanted = members
+
+    def refresh(self) -> None:
+        """The interfaces have changed: whoever is back gets traffic again, whoever is gone does not."""
+        known = self._links
+        self._read()
+        if self._wanted is not None and (self._behind or known != self._links):
+            self._behind = True
+            self.put(self._wanted)
+
+    def sent(self) -> dict[str, int]:
+        """Packets that each of the members' ports was given, as long as it has been there."""
+        sent = self.interfaces.sent()
+        return {port: sent[port] for port in ports_of(self._places) if port in sent}
+
+    def remove(self) -> None:
+        """The table is gone, and does not come back by itself."""
+        self._nftables.apply(removal(self._name))
+        self._wanted = None
+
+    def close(self) -> None:
+        """The table stays."""
+        self._nftables.close()
+        self.interfaces.close()
+
+    def _read(self) -> None:
+        ours = {self._ports.clients, self._ports.servers, *ports_of(self._places)}
+        self._links = {name: link for name, link in self.interfaces.read().items() if name in ours}
+
+    def _missing(self) -> Sequence[str]:
+        return [port for port in (self._ports.clients, self._ports.servers) if port not in self._links]
+
+    def _apply(self, members: tuple[Member, ...]) -> None:
+        new = {*ports_of(members)} - self._links.keys()
+        if new:
+            self._read()
+        if missing := self._missing():
+            raise SteeringError(f"the switch has no port {missing[0]!r}", self._where, "make it, or name another one")
+        inside = [place.inside for place in self._places if place.inside in self._links]
+        outside = [place.outside for place in self._places if place.outside in self._links]
+        self._nftables.apply(ruleset(self._name, self._ports, reachable(members, self.lost), inside, outside))
+        self._behind = False

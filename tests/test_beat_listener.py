@@ -1,0 +1,210 @@
+"""Listening to heartbeats, with the kernel's help and without: what is told, when, and what has no effect."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from statelessnf.errors import OrchestratorError
+from statelessnf.orchestrator import beat_listener
+from statelessnf.orchestrator.beat_listener import BeatListener
+from statelessnf.orchestrator.beats import Beat, encode
+
+ONE, OTHER, STRANGER = (bytes([number]) * 16 for number in (1, 2, 3))
+PATIENCE = 10.0  # seconds; a busy machine
+
+
+def beat(token: bytes = ONE, sequence: int = 1, pipe: int = 0, flags: int = 3) -> Beat:
+    return Beat(flags, pipe, 2, token, sequence, *range(11))
+
+
+class Scene:
+    """A listener, what it told, and a sender."""
+
+    def __init__(self, helped: bool) -> None:
+        self.told: list[tuple[Beat, float]] = []
+        self.known = {ONE, OTHER}
+        self.listener = BeatListener(self.heard, self.known.__contains__, helped=helped)
+        self.sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def heard(self, token: bytes, found: Beat, now: float) -> None:
+        assert token == found.token
+        self.told.append((found, now))
+
+    def send(self, *beats: Beat | bytes) -> None:
+        for each in beats:
+            self.sender.send(each if isinstance(each, bytes) else encode(each))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.001)
+
+    async def drained(self, at_least: float) -> tuple[Beat, float]:
+        """What is told last, when something is that was heard after that time."""
+
+        def told() -> bool:
+            self.listener.drain()
+            return self.told[-1][1] >= at_least
+
+        await self.until(told)
+        return self.told[-1]
+
+
+@asynccontextmanager
+async def scene(helped: bool) -> AsyncIterator[Scene]:
+    made = Scene(helped)
+    if helped and not made.listener.helped:
+        pytest.skip("the kernel lets us load no BPF program here")
+    with made.sender, made.listener.on("127.0.0.1:0") as address:
+        host, _, port = address.rpartition(":")
+        made.sender.connect((host, int(port)))
+        yield made
+
+
+def played(play: Callable[[Scene], Awaitable[None]], helped: bool) -> None:
+    async def run() -> None:
+        async with scene(helped) as made:
+            await play(made)
+
+    asyncio.run(run())
+
+
+both = pytest.mark.parametrize("helped", [True, False])
+
+
+@both
+def test_news_are_told_as_they_come(helped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe's first beat, and one with other flags; what says nothing new is told by `drain`, with its time."""
+    for name in ("SILENCE", "PERIOD"):
+        monkeypatch.setattr(beat_listener, name, 2.0)  # s: no beat of this test is news for its time
+
+    async def play(scene: Scene) -> None:
+        began = time.monotonic()
+        scene.send(beat())
+        await scene.until(lambda: len(scene.told) == 1)
+        scene.send(beat(pipe=1))
+        await scene.until(lambda: len(scene.told) == 2)
+        scene.send(beat(sequence=2))  # where the kernel does not help it is the first one of its period
+        await scene.drained(scene.told[-1][1])
+        told, sent = len(scene.told), time.monotonic()
+        scene.send(*(beat(sequence=number) for number in range(3, 53)), beat(pipe=1, sequence=2, flags=7))
+        await scene.until(lambda: len(scene.told) > told)
+        assert [(each.flags, each.pipe) for each, _ in scene.told[told:]] == [(7, 1)]
+        last, heard = await scene.drained(sent)
+        assert (last.token, last.pipe) in {(ONE, 0), (ONE, 1)}
+        assert began < scene.told[0][1] <= sent <= heard <= time.monotonic()
+        scene.listener.drain()
+        assert {each.pipe for each, at in scene.told if at >= sent} == {0, 1}
+        told = len(scene.told)
+        scene.listener.drain()
+        assert len(scene.told) == told
+        assert not scene.listener.refused
+
+    played(play, helped)
+
+
+@both
+def test_a_beat_after_a_silence_is_news(helped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beat_listener, "PERIOD", 2.0)
+
+    async def play(scene: Scene) -> None:
+        for number in range(1, 8):
+            scene.send(beat(sequence=number))
+            await scene.until(lambda number=number: len(scene.told) == number)  # type: ignore[misc]  # bound at once
+            await asyncio.sleep(1.5 * beat_listener.SILENCE)  # the silence
+        assert len(scene.told) == 7
+
+    played(play, helped)
+
+
+@both
+def test_each_period_has_its_news(helped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beat_listener, "SILENCE", 2.0)
+
+    async def play(scene: Scene) -> None:
+        began, number = time.monotonic(), 0
+        while len(scene.told) < 6:
+            number += 1
+            scene.send(beat(sequence=number))
+            await asyncio.sleep(0.001)  # the sender's pace
+        periods = (time.monotonic() - began) / beat_listener.PERIOD
+        assert len(scene.told) <= periods + 3  # the first two, and the first of a period that had begun
+
+    played(play, helped)
+
+
+@both
+def test_what_has_no_effect_is_counted(helped: bool) -> None:
+    async def play(scene: Scene) -> None:
+        scene.send(beat(sequence=5))
+        await scene.until(lambda: len(scene.told) == 1)
+        flawed = encode(beat(sequence=6))
+        scene.send(flawed + b"\0", flawed[:-1], b"", b"x" * 128, beat(STRANGER), beat(sequence=4, flags=1))
+        await scene.until(lambda: scene.listener.refused.total() == 6)
+        assert scene.listener.refused == {"invalid": 4, "unknown": 1, "old": 1}
+        scene.listener.drain()
+        assert len(scene.told) == 1
+
+    played(play, helped)
+
+
+@both
+def test_instances_that_are_gone_make_room(helped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beat_listener, "SLOTS", 1)
+
+    async def play(scene: Scene) -> None:
+        scene.send(beat())
+        await scene.until(lambda: len(scene.told) == 1)
+        scene.send(beat(OTHER))
+        await scene.until(lambda: scene.listener.refused == {"full": 1})
+        scene.known.remove(ONE)
+        scene.send(beat(OTHER))
+        await scene.until(lambda: len(scene.told) == 2)
+        scene.send(beat(), beat(sequence=2))
+        await scene.until(lambda: scene.listener.refused == {"full": 1, "unknown": 2})
+        scene.listener.drain()
+        assert [each.token for each, _ in scene.told] == [ONE, OTHER]
+
+    played(play, helped)
+
+
+@both
+def test_two_addresses_and_nothing_is_left(helped: bool) -> None:
+    async def play() -> None:
+        told: list[bytes] = []
+        listener = BeatListener(lambda token, _beat, _now: told.append(token), lambda _token: True, helped=helped)
+        with listener.on("127.0.0.1:0") as one, listener.on("[::1]:0") as other:
+            assert one.startswith("127.0.0.1:")
+            assert other.startswith("[::1]:")
+            with pytest.raises(OrchestratorError, match="Address already in use"), listener.on(one):
+                pass
+            for family, address, token in ((socket.AF_INET, one, ONE), (socket.AF_INET6, other, OTHER)):
+                host, _, port = address.rpartition(":")
+                with socket.socket(family, socket.SOCK_DGRAM) as sender:
+                    sender.sendto(encode(beat(token)), (host.strip("[]"), int(port)))
+            deadline = time.monotonic() + PATIENCE
+            while sorted(told) != [ONE, OTHER]:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.001)
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    asyncio.run(play())
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.root
+def test_root_has_the_kernels_help() -> None:
+    async def play() -> bool:
+        listener = BeatListener(lambda *_: None, lambda _token: True)
+        with listener.on("127.0.0.1:0"):
+            return listener.helped
+
+    assert asyncio.run(play())

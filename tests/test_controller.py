@@ -1,0 +1,223 @@
+"""The controller over a fake driver, a fake switch and a real store: what follows from what, and what survives it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import valkey
+
+from fake_orchestra import FakeDriver, Play, playing, until
+from statelessnf.errors import Refused
+from statelessnf.orchestrator.state import Kept, State
+from statelessnf.orchestrator.wishes import Wishes
+from statelessnf.store.url import unix_url
+
+KEPT = Kept(revision=1, text="", path="edge.toml", size=2)
+Acts = Callable[[Play], Awaitable[None]]
+
+
+@pytest.fixture
+def state(services_server: Path) -> Iterator[State]:
+    with valkey.Valkey(unix_socket_path=str(services_server)) as client:
+        client.flushall()
+    with closing(State(unix_url(str(services_server)), "edge", "one")) as state:
+        state.claim()
+        yield state
+
+
+def played(state: State, acts: Acts, kept: Kept = KEPT, driver: FakeDriver | None = None) -> Play:
+    """After `acts`."""
+
+    async def play() -> Play:
+        async with playing(state, kept, driver or FakeDriver()) as play:
+            await acts(play)
+            return play
+
+    return asyncio.run(play())
+
+
+async def settled(play: Play) -> asyncio.Task[None]:
+    """Until all instances live and carry; they go on beating."""
+    task = asyncio.create_task(play.beating())
+    await until(lambda: play.controller.settled and len(play.controller.steersman.steered or ()) == 2)
+    return task
+
+
+def kinds(play: Play) -> list[str]:
+    return [event.kind for event in play.events.after(0)]
+
+
+def test_instances_are_started_and_steered_to_once_they_beat(state: State) -> None:
+    async def acts(play: Play) -> None:
+        await until(lambda: len(play.driver.running) == 2)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not any(play.switch.told)  # nobody has been heard
+        beating = await settled(play)
+        beating.cancel()
+
+    play = played(state, acts)
+    assert sorted(play.switch.told[-1]) == ["in0", "in1"]
+    assert [entry.handle for entry in state.instances()] == [f"handle of {entry.name}" for entry in state.instances()]
+
+
+def test_an_end_is_steered_away_from_at_once(state: State) -> None:
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        victim = sorted(play.driver.running)[0]
+        before = play.controller.steersman.steered
+        play.driver.end(victim, "signal 9")
+        await until(lambda: play.controller.steersman.steered != before, 0.05)
+        assert victim not in (play.controller.steersman.steered or ())
+        await until(lambda: len(play.driver.running) == 2 and play.controller.settled)
+        assert len(play.controller.steersman.steered or ()) == 2
+        beating.cancel()
+
+    play = played(state, acts)
+    assert "end" in kinds(play)
+
+
+def test_silence_is_steered_away_from_and_a_beat_brings_it_back(state: State) -> None:
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        silent = sorted(play.driver.running)[0]
+        beating.cancel()
+        beating = asyncio.create_task(play.beating(silent))
+        await until(lambda: silent not in (play.controller.steersman.steered or ()), 0.5)
+        beating.cancel()
+        beating = asyncio.create_task(play.beating())
+        await until(lambda: silent in (play.controller.steersman.steered or ()), 0.5)
+        assert silent in play.driver.running
+        beating.cancel()
+
+    play = played(state, acts)
+    assert [kind for kind in kinds(play) if kind in ("suspect", "end", "kill")] == ["suspect"]
+
+
+def test_a_port_that_is_down_is_steered_away_from(state: State) -> None:
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        play.switch.lost = frozenset({"in0"})
+        play.switch.changed()
+        await until(lambda: play.switch.told[-1] == ["in1"], 0.2)
+        play.switch.lost = frozenset()
+        play.switch.changed()
+        await until(lambda: sorted(play.switch.told[-1]) == ["in0", "in1"], 0.2)
+        beating.cancel()
+
+    played(state, acts)
+
+
+def test_a_switch_that_refuses_is_told_again(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("statelessnf.orchestrator.steersman.AGAIN", 0.01)
+
+    async def acts(play: Play) -> None:
+        play.switch.refuse = "table full"
+        beating = asyncio.create_task(play.beating())
+        await until(lambda: play.controller.steersman.problem == "table full")
+        assert not play.controller.settled
+        play.switch.refuse = ""
+        await until(lambda: play.controller.settled)
+        assert play.controller.steersman.problem == ""
+        beating.cancel()
+
+    played(state, acts)
+
+
+def test_a_successor_adopts_and_disturbs_nothing(state: State) -> None:
+    """One of the two has ended meanwhile; the other one's traffic is not touched."""
+
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        await play.journal.written()
+        beating.cancel()
+
+    first = played(state, acts)
+    kept = state.deployment()
+    assert kept is not None
+    assert set(kept.members) == set(first.driver.running)
+    lost, stays = kept.members
+
+    async def successor(play: Play) -> None:
+        beating = await settled(play)
+        beating.cancel()
+
+    again = played(state, successor, kept, driver=FakeDriver({stays: first.driver.running[stays]}))
+    assert all("in0" in told or "in1" in told for told in again.switch.told)
+    assert stays in again.driver.running
+    assert again.driver.asked == []
+    assert [event.instance for event in again.events.after(0) if event.kind == "adopt"] == [stays]
+    assert [event.instance for event in again.events.after(0) if event.kind == "end"] == [lost]
+
+
+def test_a_start_that_fails_is_tried_again(state: State) -> None:
+    async def acts(play: Play) -> None:
+        play.driver.refuse = "no memory"
+        await until(lambda: kinds(play).count("start-failed") == 2)
+        assert list(play.controller.sightings.known) == []
+        assert play.host.problem == "no memory"
+        play.driver.refuse = ""
+        beating = await settled(play)
+        assert play.host.problem == ""
+        beating.cancel()
+
+    played(state, acts)
+
+
+def test_no_traffic_for_a_drained_instance(state: State) -> None:
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        name = sorted(play.driver.running)[0]
+        Wishes(play.controller).drain(name, True)
+        await until(lambda: name not in (play.controller.steersman.steered or ()), 1)
+        assert name in play.driver.running
+        beating.cancel()
+
+    played(state, acts)
+
+
+def test_the_operator_scales(state: State) -> None:
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        wishes = Wishes(play.controller)
+        wishes.resize(3)
+        await until(lambda: len(play.switch.told[-1]) == 3)
+        wishes.resize(2)
+        await until(lambda: play.controller.settled and len(play.driver.running) == 2)
+        assert play.driver.asked[-1][0] == "stop"
+        for size in (1, 5):
+            with pytest.raises(Refused, match="not between minimum"):
+                wishes.resize(size)
+        beating.cancel()
+
+    played(state, acts)
+
+
+def test_a_revision_replaces_one_by_one(state: State) -> None:
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        old = set(play.driver.running)
+        Wishes(play.controller).redeploy(play.controller.section, "new", 1, replace=True)
+        least = 2
+        while not (play.controller.settled and not old & set(play.driver.running)):
+            least = min(least, len(play.switch.told[-1]))
+            await asyncio.sleep(0)
+        assert least == 2
+        assert {launch.order.revision for launch in play.driver.running.values() if launch} == {2}
+        beating.cancel()
+
+    played(state, acts)
+
+
+def test_down_leaves_nothing(state: State) -> None:
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        await Wishes(play.controller).down()
+        assert (play.driver.running, play.switch.told[-1], play.switch.cleared) == ({}, [], True)
+        beating.cancel()
+
+    played(state, acts)
