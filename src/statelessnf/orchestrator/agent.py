@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
 
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import ValidationError
-from starlette.exceptions import HTTPException
 
-from statelessnf.errors import SnfError, Unauthorized
+from statelessnf.api.answers import answer, handle_errors
+from statelessnf.api.guard import Guard
+from statelessnf.api.problems import plain_problem
+from statelessnf.config_errors import key_path
 from statelessnf.orchestrator.drivers.driver import Driver
-from statelessnf.orchestrator.drivers.wire import BEAT, CAPACITY, LAUNCH, MOST, Adopted, Adoption, Kind, News, Problem
-from statelessnf.orchestrator.drivers.wire import Started
-from statelessnf.orchestrator.tokens import allowed
+from statelessnf.orchestrator.drivers.wire import BEAT, CAPACITY, LAUNCH, Adopted, Adoption, Kind, News, Started
 
 REMEMBERED = 1000  # ends, for those who ask later
 Make = Callable[[Kind, str], Driver]  # kind, image
@@ -47,19 +46,29 @@ class Desk:
         alive = await self.driver.adopt(name, handle)
         return Adopted(alive=alive, why="" if alive else self._ends.get(name, "it ended while nobody watched"))
 
-    async def news(self, ending: Callable[[], bool]) -> AsyncIterator[bytes]:
+    async def news(self, ending: asyncio.Event) -> AsyncIterator[bytes]:
         """Lines, until `ending`."""
         queue: asyncio.Queue[News] = asyncio.Queue()
         self._listeners.add(queue)
         try:
-            queue.put_nowait(News())
-            while not ending():
-                news = News()
-                with suppress(TimeoutError):
-                    news = await asyncio.wait_for(queue.get(), BEAT)
-                yield news.model_dump_json().encode() + b"\n"
+            yield _line(News())
+            while not ending.is_set():
+                yield _line(await _next(queue, ending))
         finally:
             self._listeners.discard(queue)
+
+
+def _line(news: News) -> bytes:
+    return news.model_dump_json().encode() + b"\n"
+
+
+async def _next(queue: asyncio.Queue[News], ending: asyncio.Event) -> News:
+    """The next one; an empty one after a second without any, or when it ends."""
+    waits = [asyncio.ensure_future(wait) for wait in (queue.get(), ending.wait())]
+    done, _ = await asyncio.wait(waits, timeout=BEAT, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    return waits[0].result() if waits[0] in done else News()
 
 
 class Desks:
@@ -83,28 +92,18 @@ class Desks:
             await desk.driver.close()
 
 
-def make_app(token: str, make: Make, ending: Callable[[], bool]) -> FastAPI:
-    """The service. `ending`: whether streams are to end, as the server does."""
-    desks = Desks(make)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await desks.close()
-
-    def checked(request: Request) -> None:
-        if not allowed(request.headers.get("Authorization", ""), token):
-            raise Unauthorized("the token is missing or wrong", "Authorization", "give the host's token_file")
-
-    app = FastAPI(title="snf agent", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(_routes(desks, ending), dependencies=[Depends(checked)])
-    app.add_exception_handler(SnfError, _say)
-    app.add_exception_handler(ValidationError, _say)
-    app.add_exception_handler(HTTPException, _say)
+def make_app(token: str, desks: Desks) -> FastAPI:
+    """The service; who serves it closes `desks` in the end."""
+    app = FastAPI(title="snf agent", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.state.ending = asyncio.Event()
+    app.include_router(_routes(desks, app.state.ending))
+    handle_errors(app)
+    app.exception_handler(ValidationError)(_malformed)
+    app.add_middleware(Guard, token=token, do="see token_file of this host in the deployment file")
     return app
 
 
-def _routes(desks: Desks, ending: Callable[[], bool]) -> APIRouter:
+def _routes(desks: Desks, ending: asyncio.Event) -> APIRouter:
     router = APIRouter(prefix="/v1/{deployment}/{kind}")
     desk = Depends(desks.get)
 
@@ -114,7 +113,7 @@ def _routes(desks: Desks, ending: Callable[[], bool]) -> APIRouter:
 
     @router.post("/instances")
     async def start(request: Request, desk: Desk = desk) -> Started:
-        launch = LAUNCH.validate_json(await _body(request))
+        launch = LAUNCH.validate_json(await request.body())
         handle = await desk.driver.start(launch)
         if await request.is_disconnected():  # nobody will ever know that handle
             await desk.driver.kill(launch.order.name)
@@ -122,7 +121,7 @@ def _routes(desks: Desks, ending: Callable[[], bool]) -> APIRouter:
 
     @router.put("/instances/{name}")
     async def adopt(name: str, request: Request, desk: Desk = desk) -> Adopted:
-        return await desk.adopt(name, Adoption.model_validate_json(await _body(request)).handle)
+        return await desk.adopt(name, Adoption.model_validate_json(await request.body()).handle)
 
     @router.post("/instances/{name}/stop", status_code=204)
     async def stop(name: str, desk: Desk = desk) -> None:
@@ -139,27 +138,7 @@ def _routes(desks: Desks, ending: Callable[[], bool]) -> APIRouter:
     return router
 
 
-async def _body(request: Request) -> bytes:
-    content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > MOST:
-            raise HTTPException(413, f"a message has at most {MOST} bytes")
-    return content
-
-
-async def _say(_: Request, error: Exception) -> Response:
-    problem = _problem(error)
-    return JSONResponse(problem.model_dump(), problem.status, media_type="application/problem+json")
-
-
-def _problem(error: Exception) -> Problem:
-    if isinstance(error, SnfError):
-        status = 401 if isinstance(error, Unauthorized) else 409
-        title = type(error).__name__
-        return Problem(title=title, status=status, detail=error.line(), what=error.what, where=error.where, do=error.do)
-    if isinstance(error, HTTPException):
-        return Problem(title="HTTP", status=error.status_code, detail=str(error.detail))
-    assert isinstance(error, ValidationError)
+async def _malformed(request: Request, error: ValidationError) -> Response:
     fault = error.errors()[0]
-    return Problem(title="Malformed", status=422, detail=f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}")
+    detail = f"{key_path(fault['loc'])}: {fault['msg']}"
+    return answer(plain_problem(422, detail, request.url.path, "run the same release on all hosts"))

@@ -1,8 +1,7 @@
-"""Bearer tokens: read from files that nobody else can read, compared in constant time (RFC 6750)."""
+"""Bearer tokens in files that nobody else can read: those of agents (RFC 6750)."""
 
 from __future__ import annotations
 
-import hmac
 import os
 import re
 import stat
@@ -27,8 +26,3 @@ def read_token(path: Path) -> str:
     if re.fullmatch(rf"[A-Za-z0-9._~+/=-]{{{SHORTEST},}}", token) is None:
         raise ConfigError(f"this is no token of {SHORTEST} characters or more", str(path), _MAKE)
     return token
-
-
-def allowed(header: str, token: str) -> bool:
-    """Whether the request's header Authorization says `Bearer TOKEN`."""
-    return hmac.compare_digest(header.encode(), f"Bearer {token}".encode())

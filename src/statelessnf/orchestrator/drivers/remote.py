@@ -18,11 +18,21 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from statelessnf.api.problems import Problem
 from statelessnf.errors import ConfigError, DriverError
 from statelessnf.orchestrator.drivers.driver import Capacity, Ended, Launch
 from statelessnf.orchestrator.drivers.threads import Tasks
-from statelessnf.orchestrator.drivers.wire import CAPACITY, LAUNCH, MOST, SILENCE, Adopted, Adoption, News, Problem
-from statelessnf.orchestrator.drivers.wire import Kind, Started
+from statelessnf.orchestrator.drivers.wire import (
+    CAPACITY,
+    LAUNCH,
+    LONGEST,
+    SILENCE,
+    Adopted,
+    Adoption,
+    Kind,
+    News,
+    Started,
+)
 
 AGAIN = 0.2  # seconds between two attempts to connect
 TIMEOUT = 30.0  # seconds for an answer
@@ -151,7 +161,7 @@ class RemoteDriver:
         except ValidationError:
             what = f"something answers with status {response.status_code}, and it is no snf agent"
             raise DriverError(what, self._address, "correct the host's address") from None
-        raise DriverError(problem.what or problem.detail, f"{self._address}: {problem.where}".rstrip(": "), problem.do)
+        raise DriverError(problem.detail, f"{self._address}: {problem.where}".rstrip(": "), problem.do)
 
     def _read(self, model: type[Answer], content: bytes) -> Answer:
         try:
@@ -174,7 +184,7 @@ async def _lines(response: httpx.Response) -> AsyncIterator[bytes]:
         *lines, rest = (rest + part).split(b"\n")
         for line in lines:
             yield line
-        if len(rest) > MOST:
+        if len(rest) > LONGEST:
             return
 
 

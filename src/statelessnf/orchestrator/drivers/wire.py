@@ -8,7 +8,7 @@
 
 KIND is `process` or `docker`; the latter with ?image=NAME. Ends are told to whoever listens then. Who listens anew asks
 for each instance that it knows (PUT), and is told about those that have ended meanwhile: so no end is lost, also not
-when the agent itself was started anew. A fault is a problem document (RFC 9457) with the parts of an SnfError.
+when the agent itself was started anew. Faults are the problem documents of the REST API (api/problems.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from statelessnf.orchestrator.drivers.driver import Capacity, Launch
 
 BEAT = 1.0  # seconds between two lines of events
 SILENCE = 3.0  # seconds without a line: the agent, or its host, is gone
-MOST = 8 << 20  # bytes of a message
+LONGEST = 1 << 16  # bytes of a line
 
 LAUNCH: TypeAdapter[Launch] = TypeAdapter(Launch)
 CAPACITY: TypeAdapter[Capacity] = TypeAdapter(Capacity)
@@ -58,14 +58,3 @@ class News(Message):
 
     name: str = ""
     why: str = ""
-
-
-class Problem(BaseModel):
-    """RFC 9457, with the parts of an SnfError."""
-
-    title: str
-    status: int
-    detail: str
-    what: str = ""
-    where: str = ""
-    do: str = ""
