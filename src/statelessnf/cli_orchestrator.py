@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,6 +38,30 @@ def _values(texts: list[str]) -> dict[str, int]:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*=-?[0-9]{1,20}", text):
             raise typer.BadParameter(f"{text!r} is not of the form NAME=NUMBER, such as state=3")
     return {name: int(value) for name, _, value in (text.partition("=") for text in texts)}
+
+
+def up(
+    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="The deployment file.", show_default=False)],
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Be the orchestrator, until Ctrl-C; instances run on.")
+    ] = False,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="Wait beside one that runs already, and take over when it is gone.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Start a deployment: from now on there is one network function, and an orchestrator that watches over it.
+
+    Where instances of it run already, since its orchestrator died or was stopped, they are adopted.
+
+    Example: snf up edge.toml, and then: snf status edge.toml
+    """
+    from statelessnf.commands import up as command
+
+    if foreground:
+        command.foreground(file, standby=standby)
+    else:
+        command.background(file, standby=standby, as_json=json)
 
 
 def status(
@@ -196,6 +221,6 @@ def delete(deployment: Deployment, id: RecordId, json: Json = False) -> None:
 
 def add_commands(app: typer.Typer) -> None:
     """Adds all of them to `app`."""
-    for command in (status, scale, drain, kill, events, down):
+    for command in (up, status, scale, drain, kill, events, down):
         app.command(epilog=EXIT_CODES)(command)
     app.add_typer(flows, name="flows", epilog=EXIT_CODES)

@@ -169,34 +169,24 @@ def load(path: Path) -> Deployment:
 
 def read_document(path: Path) -> dict[str, Any]:
     """The file as plain tables. Raises ConfigError: unreadable, or no TOML (with line and column)."""
-    return _tables(read_text(path), path)
+    return tables(read_text(path), path)
 
 
 def read_text(path: Path) -> str:
     """The file as it is. Raises ConfigError: unreadable."""
     try:
-<<<<<<< HEAD
         return path.read_text(encoding="utf-8")
-=======
-        return tables(path.read_text(encoding="utf-8"), path)
->>>>>>> face
     except OSError as error:
         raise ConfigError(f"cannot read the deployment file: {error.strerror}", str(path), "check the path") from error
     except UnicodeDecodeError as error:
         raise ConfigError("the deployment file is not UTF-8 text", str(path), "save it as UTF-8") from error
 
 
-<<<<<<< HEAD
 def parse_text(text: str, path: Path) -> Deployment:
     """The deployment in the text of a TOML file; `path` is for messages. Raises ConfigError."""
-    return parse(_tables(text, path), path)
+    return parse(tables(text, path), path)
 
 
-def _tables(text: str, path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-=======
 def tables(text: str, path: Path) -> dict[str, Any]:
     """The text of a deployment file as plain tables; `path` is for messages. Raises ConfigError: no TOML."""
     try:
@@ -204,7 +194,6 @@ def tables(text: str, path: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise ConfigError("the tables are nested too deeply", str(path), "write them flatter") from error
     except ValueError as error:  # TOMLDecodeError, and a number of more digits than Python reads
->>>>>>> face
         raise ConfigError(f"not valid TOML: {error}", str(path), "see https://toml.io for the syntax") from error
 
 

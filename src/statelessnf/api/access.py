@@ -15,8 +15,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from statelessnf.errors import ConfigError, NotRunning
+from statelessnf.store.embedded import make_private
 
 FILE = "orchestrator.json"
+TOKEN_FILE = "token"
 TOKEN_BYTES = 32
 MOST_BYTES = 4096  # of the file
 
@@ -35,6 +37,21 @@ def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
+def standing_token(directory: Path) -> str:
+    """The deployment's: made once, kept in `directory` (made if missing), so that programs may keep it, too.
+
+    Raises ConfigError: the file is not for us to read, or holds no token.
+    """
+    make_private(directory)
+    path = directory / TOKEN_FILE
+    if not path.exists():
+        _write_private(path, new_token() + "\n")
+    try:
+        return Access(api="http://token", token=path.read_text().strip()).token
+    except (OSError, ValueError) as error:
+        raise ConfigError("this is no token that we can use", str(path), "remove the file") from error
+
+
 @contextmanager
 def announced(directory: Path, access: Access) -> Iterator[Path]:
     """The file stands in `directory` (made if missing, for its owner only) while the context lasts. Raises OSError."""
@@ -50,10 +67,14 @@ def announced(directory: Path, access: Access) -> Iterator[Path]:
 
 def write_access(directory: Path, access: Access) -> Path:
     """Replaces the file, whole or not at all; no other user can read it at any time. Raises OSError."""
-    path, fresh = directory / FILE, directory / f".{FILE}.{os.getpid()}"
+    return _write_private(directory / FILE, access.model_dump_json() + "\n")
+
+
+def _write_private(path: Path, text: str) -> Path:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(access.model_dump_json() + "\n")
+        file.write(text)
     return fresh.replace(path)
 
 

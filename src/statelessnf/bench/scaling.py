@@ -116,7 +116,7 @@ def _share(before: Count, after: Count) -> float:
 
 
 def measure(sides: Sequence[str], runs: int, rate: float, step_s: float, progress: Callable[[str], None]) -> list[Run]:
-    """`runs` runs of each side in turn; levels are multiples of `rate` packets a second. Raises LabError, BuildError."""
+    """`runs` runs of each side in turn; levels are multiples of `rate` packets/s. Raises LabError, BuildError."""
     build(find_function("firewall"))
     return [_run(side, rate, step_s, progress) for _ in range(runs) for side in sides]
 

@@ -7,12 +7,21 @@ In the background it is a process of its own, which outlives the command and the
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
-from statelessnf.config import parse_text, read_text
+from statelessnf.api.client import Client, connected
+from statelessnf.api.documents import EventsDocument, HealthDocument
+from statelessnf.commands.output import clean
+from statelessnf.config import Deployment, parse_text, read_text
+from statelessnf.errors import NotRunning, OrchestratorError, Refused
+from statelessnf.orchestrator.face import DeploymentDocument
 from statelessnf.orchestrator.section import orchestration
+from statelessnf.store.embedded import make_private
 
 LOG = "orchestrator.log"
 PATIENCE = 30.0  # seconds until everything stands

@@ -7,7 +7,7 @@ callback that noticed it; starts and ends are tasks of their own (launching.py),
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 from statelessnf.errors import SteeringError
@@ -26,6 +26,7 @@ from statelessnf.orchestrator.sightings import Sightings
 from statelessnf.orchestrator.state import Entry, Kept
 from statelessnf.orchestrator.steering.steering import Steering
 from statelessnf.orchestrator.steersman import Steersman
+from statelessnf.orchestrator.suspicion import Change
 
 PERIOD = 0.1  # seconds between two turns when nothing happens
 TRAFFIC_PERIOD = 1.0  # seconds between two readings of the switch's counters
@@ -54,7 +55,8 @@ class Controller:
         self.traffic: dict[str, int] = {}  # packets given to each instance
         self.settled = False
         self._loop = asyncio.get_running_loop()
-        self.wake = self.look  # called when somebody may have been silent for too long
+        self.read_beats: Callable[[], None] = lambda: None  # hands over all beats that have come
+        self._soon: asyncio.Handle | None = None  # a look that is about to be taken
         self._timer: asyncio.TimerHandle | None = None
 
     def know(self, entry: Entry) -> Known:
@@ -81,17 +83,14 @@ class Controller:
                 self.turn()
                 await asyncio.sleep(PERIOD)
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            for handle in (self._timer, self._soon):
+                if handle is not None:
+                    handle.cancel()
 
     def heard(self, token: bytes, beat: Beat, now: float) -> None:
         """A beat of an instance."""
-        if self.sightings.heard(token, beat, now):
-            self._look(now)
-
-    def look(self) -> None:
-        """Somebody may have been silent for too long; all beats that had come have been heard."""
-        self._look(self._loop.time())
+        if self.sightings.heard(token, beat, now) and self._soon is None:
+            self._soon = self._loop.call_soon(self._look)
 
     def ended(self, name: str, why: str) -> None:
         """A driver says that an instance has ended."""
@@ -156,25 +155,31 @@ class Controller:
                 if member is not None
             }
 
-    def _look(self, now: float) -> None:
-        changes = self.sightings.suspicion.look(now)
+    def _look(self) -> None:
+        """Who is alive? All beats that have come are heard first: silence is judged by nothing less."""
+        self.read_beats()
+        self._soon = None
+        changes = self.sightings.suspicion.look(self._loop.time())
         for change in changes:
-            if change.health is Health.live:
-                self.hosts[self.sightings.known[change.name].entry.host].worked()
-                self.events.tell("live", "its pipes beat", change.name)
-            else:
-                silence = f"pipe {change.pipe} has been silent for {change.seconds * 1000:.1f} ms"
-                self.events.tell("suspect", silence, change.name)
+            self._tell(change)
         if changes:
             self.turn()
         self._arm()
+
+    def _tell(self, change: Change) -> None:
+        if change.health is Health.live:
+            self.hosts[self.sightings.known[change.name].entry.host].worked()
+            self.events.tell("live", "its pipes beat", change.name)
+        else:
+            silence = f"pipe {change.pipe} has been silent for {change.seconds * 1000:.1f} ms"
+            self.events.tell("suspect", silence, change.name)
 
     def _arm(self) -> None:
         """One timer, for the earliest end of patience."""
         if self._timer is not None:
             self._timer.cancel()
         deadline = self.sightings.suspicion.next_deadline
-        self._timer = None if deadline == inf else self._loop.call_at(deadline, self.wake)
+        self._timer = None if deadline == inf else self._loop.call_at(deadline, self._look)
 
     def _apply(self, action: Action) -> None:
         match action:
@@ -192,8 +197,8 @@ class Controller:
                 self.journal.remove(name)
                 self.sightings.forget(name)
 
-    def _steered(self, members: tuple[str, ...], milliseconds: float) -> None:
-        self.keep(members=members)
+    def _steered(self, members: Sequence[str], milliseconds: float) -> None:
+        self.keep(members=tuple(members))
         self.events.tell("steer", f"traffic goes to {', '.join(members) or 'nobody'} ({milliseconds:.1f} ms)")
 
     def _scale(self, observed: Observed) -> None:

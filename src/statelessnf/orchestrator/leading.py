@@ -59,7 +59,8 @@ class Lead:
         self.controller = Controller(
             deployment.name, section, pipes, kept, self._hosts, self._steering, self._journal, events
         )
-        self._listener = BeatListener(self.controller.heard)
+        self._listener = BeatListener(self.controller.heard, self._knows)
+        self.controller.read_beats = self._listener.drain
         self._figures = FiguresWatch(shared, deployment.name, store)
         wishes = Wishes(self.controller)
         self._reloading = Reloading(self.controller, deployment, shared, store, wishes)
@@ -80,6 +81,9 @@ class Lead:
                 return await self._work(stop, text)
             finally:
                 await self._close()
+
+    def _knows(self, token: bytes) -> bool:
+        return self.controller.sightings.known.name_of(token) is not None
 
     def _listen(self, stack: ExitStack) -> tuple[str, ...]:
         """Where the predecessor listened, since running instances send their beats there."""

@@ -1,6 +1,6 @@
 """Who is believed to be alive, by beats alone; pure: the caller says what time it is.
 
-An instance is `starting` until each of its pipes has beaten and has its store; then it is `live`; `suspected` as soon as
+An instance is `starting` until each of its pipes has beaten and has its store; then `live`; `suspected` as soon as
 one of its pipes is silent for `limit`; and live again when each of its pipes has beaten since. A suspicion may be wrong
 and costs little: traffic moves to others and back, and no connection breaks.
 

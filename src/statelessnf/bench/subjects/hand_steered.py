@@ -17,9 +17,9 @@ from statelessnf.lab.fleet import start_instances, wait_ready
 from statelessnf.lab.instances import write_deployment
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Meter, Traffic
-from statelessnf.orchestrator.steering.steering import Spread
 from statelessnf.lab.topology import CLIENT, Topology
 from statelessnf.lab.web import answers
+from statelessnf.orchestrator.steering.steering import Spread
 
 SPREADS: dict[Way, Spread] = {Way.symmetric: "flow", Way.asymmetric: "direction", Way.spray: "packet"}
 

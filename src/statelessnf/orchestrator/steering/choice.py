@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from statelessnf.config import Deployment
-from statelessnf.owned import deployment_mac
 from statelessnf.orchestrator.section import HostSection, SteeringSection
 from statelessnf.orchestrator.steering.nftables import NftablesSteering
 from statelessnf.orchestrator.steering.openflow import OpenflowSteering
 from statelessnf.orchestrator.steering.steering import Member, Ports, Steering
+from statelessnf.owned import deployment_mac
 
 
 def make_steering(section: SteeringSection, deployment: Deployment, hosts: Sequence[HostSection]) -> Steering:
