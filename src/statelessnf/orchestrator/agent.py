@@ -64,11 +64,13 @@ def _line(news: News) -> bytes:
 
 async def _next(queue: asyncio.Queue[News], ending: asyncio.Event) -> News:
     """The next one; an empty one after a second without any, or when it ends."""
-    waits = [asyncio.ensure_future(wait) for wait in (queue.get(), ending.wait())]
-    done, _ = await asyncio.wait(waits, timeout=BEAT, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
-    return waits[0].result() if waits[0] in done else News()
+    getting, over = asyncio.ensure_future(queue.get()), asyncio.ensure_future(ending.wait())
+    try:
+        await asyncio.wait({getting, over}, timeout=BEAT, return_when=asyncio.FIRST_COMPLETED)
+        return getting.result() if getting.done() else News()
+    finally:
+        getting.cancel()
+        over.cancel()
 
 
 class Desks:

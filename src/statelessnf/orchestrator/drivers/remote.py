@@ -83,7 +83,7 @@ class RemoteDriver:
         name = launch.order.name
         try:
             content = await self._ask("POST", "instances", LAUNCH.dump_json(launch))
-        except (_Lost, asyncio.CancelledError):
+        except (_AnswerLostError, asyncio.CancelledError):
             self._tasks.begin(self.kill(name))
             raise
         self._handles[name] = self._read(Started, content).handle
@@ -147,7 +147,7 @@ class RemoteDriver:
             response = await self._client.request(method, path, content=content)
         except httpx.HTTPError as error:
             what = f"the agent does not answer ({type(error).__name__}: {error})"
-            raise _Lost(what, self._address, "see that snf agent runs there") from error
+            raise _AnswerLostError(what, self._address, "see that snf agent runs there") from error
         await self._checked(response)
         return response.content
 
@@ -174,7 +174,7 @@ class RemoteDriver:
         return DriverError(what, self._address, "run the same release on all hosts")
 
 
-class _Lost(DriverError):
+class _AnswerLostError(DriverError):
     """Nobody knows whether the agent has done it."""
 
 
