@@ -18,12 +18,14 @@ import docker
 from pyroute2 import netns
 
 from conftest import eventually
+from running_agent import TOKEN, RunningAgent
 from statelessnf.lab.namespaces import Namespace
 from statelessnf.orchestrator.drivers.docker import DockerDriver
 from statelessnf.orchestrator.drivers.docker_container import INSTANCE_LABEL
 from statelessnf.orchestrator.drivers.driver import BeatOrder, Driver, Launch, Order, Slot
 from statelessnf.orchestrator.drivers.local_image import make_local_image
 from statelessnf.orchestrator.drivers.process import ProcessDriver
+from statelessnf.orchestrator.drivers.remote import RemoteDriver
 from statelessnf.processes import start_time
 
 IMAGE = "snf-local"
@@ -111,6 +113,19 @@ class ProcessWorld:
                 os.kill(pid, signal.SIGKILL)
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+
+
+class RemoteWorld(ProcessWorld):
+    """Processes behind an agent on a port of the loopback."""
+
+    end_ms = 200.0  # 3 when idle
+
+    def __init__(self, folder: Path, agent: RunningAgent) -> None:
+        super().__init__(folder)
+        self._agent = agent
+
+    def driver(self) -> Driver:
+        return RemoteDriver(self._agent.url, TOKEN, "contract", "process")
 
 
 class DockerWorld:

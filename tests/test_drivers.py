@@ -13,8 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from driver_worlds import DockerWorld, ProcessWorld, World, launch, opened, running_dockerd, until, up
+from driver_worlds import (
+    PATIENCE,
+    STAND_IN,
+    DockerWorld,
+    ProcessWorld,
+    RemoteWorld,
+    World,
+    launch,
+    opened,
+    running_dockerd,
+    until,
+    up,
+)
+from running_agent import RunningAgent
 from statelessnf.errors import DriverError
+from statelessnf.orchestrator.drivers.process import ProcessDriver
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +44,22 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.root)])
+@pytest.fixture(scope="module")
+def agent() -> Iterator[RunningAgent]:
+    with RunningAgent(lambda: ProcessDriver(STAND_IN, PATIENCE)) as agent:
+        yield agent
+
+
+@pytest.fixture(params=["process", "remote", pytest.param("docker", marks=pytest.mark.root)])
 def world(request: pytest.FixtureRequest, folder: Path) -> Iterator[World]:
-    world: World = (
-        ProcessWorld(folder) if request.param == "process" else DockerWorld(folder, request.getfixturevalue("engine"))
-    )
+    world: World
+    match request.param:
+        case "process":
+            world = ProcessWorld(folder)
+        case "remote":
+            world = RemoteWorld(folder, request.getfixturevalue("agent"))
+        case _:
+            world = DockerWorld(folder, request.getfixturevalue("engine"))
     with closing(world):
         yield world
 
@@ -166,7 +191,7 @@ def test_a_start_that_is_cancelled_leaves_nothing(world: World) -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert not world.left()
+            await until(lambda: not world.left())
             assert not ends.seen
 
     asyncio.run(scene())

@@ -173,6 +173,28 @@ def functions(
 
 
 @app.command()
+def agent(
+    token_file: Annotated[
+        Path, typer.Option(metavar="FILE", help="The token that orchestrators must show.", show_default=False)
+    ],
+    listen: Annotated[str, typer.Option(metavar="ADDRESS:PORT", help="Where.")] = "127.0.0.1:8471",
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="For TLS; needed but on the loopback.", show_default=False)
+    ] = None,
+    key: Annotated[Path | None, typer.Option(metavar="PEM", help="The certificate's key.", show_default=False)] = None,
+) -> None:
+    """Serve this host to orchestrators elsewhere: they start, watch and end instances here.
+
+    Instances run on when the agent ends, and are found again by the next one. See docs/hosts.md.
+
+    Example: snf agent --token-file /etc/statelessnf/token --listen 10.0.0.7:8471 --certificate a.pem --key a.key
+    """
+    from statelessnf.commands.agent import agent as command
+
+    command(listen, token_file, certificate, key)
+
+
+@app.command()
 def demo(
     baseline: Annotated[
         bool, typer.Option("--baseline", help="Keep state in the instances: watch downloads die.")

@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OPEN = ("/health",)
+WHERE = "the token is in orchestrator.json in the deployment's run directory"
 MOST_BODY = 4 << 20  # bytes; a deployment file with all the rules that a function takes has less than 1 MB
 
 
 class Guard:
-    """ASGI middleware in front of `app`; `token` is not empty."""
+    """ASGI middleware in front of `app`; `token` is not empty, `do` says where it is."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: str, do: str = WHERE) -> None:
         self._app, self._token = app, token.encode()
+        self._do = f"send 'Authorization: Bearer TOKEN'; {do}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,12 +50,11 @@ class Guard:
 
     def _unauthorized(self, scope: Scope) -> Unauthorized | None:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
-        do = "send 'Authorization: Bearer TOKEN'; the token is in orchestrator.json in the deployment's run directory"
         if len(given) != 1:
-            return Unauthorized("the token is missing", do=do)
+            return Unauthorized("the token is missing", do=self._do)
         scheme, _, token = given[0].partition(b" ")
         right = hmac.compare_digest(token.strip(), self._token)
-        return None if right and scheme.lower() == b"bearer" else Unauthorized("the token is wrong", do=do)
+        return None if right and scheme.lower() == b"bearer" else Unauthorized("the token is wrong", do=self._do)
 
 
 async def _body(request: Request) -> bytes | None:

@@ -8,11 +8,13 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from ipaddress import ip_address
+from pathlib import Path
+from typing import NamedTuple
 
 import uvicorn
 from fastapi import FastAPI
 
-from statelessnf.errors import OrchestratorError
+from statelessnf.errors import ConfigError, OrchestratorError
 
 GRACE = 2  # seconds for requests under way when the server ends
 MOST_CONNECTIONS = 256  # at a time; further ones are answered 503
@@ -26,20 +28,26 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(app: FastAPI, endpoint: str, ready: Callable[[str], None]) -> None:
+class Certificate(NamedTuple):
+    """Files in PEM format."""
+
+    chain: Path
+    key: Path
+
+
+async def serve(
+    app: FastAPI, endpoint: str, ready: Callable[[str], None], certificate: Certificate | None = None
+) -> None:
     """Until cancelled: serves `app` (see make_app) on ADDRESS:PORT or [ADDRESS]:PORT, port 0: any.
 
-    `ready` is called once, with the address as http://…, when connections are accepted. What is under way when it is
-    cancelled gets a moment to end. Raises OrchestratorError where it cannot listen.
+    `ready` is called once, with the address as http://… or, with a certificate, https://…, when connections are
+    accepted. What is under way when it is cancelled gets a moment to end. Raises OrchestratorError where it cannot
+    listen, ConfigError for a certificate that cannot be used.
     """
     with closing(_listening(endpoint)) as listener:
-        options = uvicorn.Config(
-            app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False,
-            server_header=False, limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=GRACE,
-        )  # fmt: skip
-        server = _Server(options)
+        server = _Server(_options(app, certificate))
         task = asyncio.create_task(server.serve([listener]), name="api")
-        ready(_address(listener))
+        ready(_address(listener, "http" if certificate is None else "https"))
         try:
             await asyncio.shield(task)
         finally:
@@ -48,6 +56,22 @@ async def serve(app: FastAPI, endpoint: str, ready: Callable[[str], None]) -> No
             while not task.done():
                 with suppress(asyncio.CancelledError):  # a second one: it ends within GRACE, and nothing may be left
                     await asyncio.wait({task})
+
+
+def _options(app: FastAPI, certificate: Certificate | None) -> uvicorn.Config:
+    options = uvicorn.Config(
+        app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False,
+        server_header=False, limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=GRACE,
+    )  # fmt: skip
+    if certificate is not None:
+        options.ssl_certfile, options.ssl_keyfile = certificate.chain, str(certificate.key)
+    try:
+        options.load()
+    except OSError as error:  # ssl.SSLError is one
+        where = str(certificate.chain if certificate is not None else "")
+        what = f"the certificate cannot be used: {error.strerror or error}"
+        raise ConfigError(what, where, "give a chain and its key in PEM format") from error
+    return options
 
 
 def _listening(endpoint: str) -> socket.socket:
@@ -61,11 +85,11 @@ def _listening(endpoint: str) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        do = "end what listens there, or choose another address: orchestrator.api"
+        do = "end what listens there, or choose another address"
         raise OrchestratorError(f"the API cannot listen: {error.strerror}", endpoint, do) from error
     return listener
 
 
-def _address(listener: socket.socket) -> str:
+def _address(listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -53,7 +53,7 @@ class Lead:
         section = orchestration(deployment)
         self._deployment, self._state, self._store, self._leadership = deployment, state, store, leadership
         self._events, self._journal = events, Journal(state, store, events)
-        self._hosts = {one.name: WatchedHost(one, make_driver(one)) for one in section.hosts}
+        self._hosts = {one.name: WatchedHost(one, make_driver(one, deployment.name)) for one in section.hosts}
         self._steering = make_steering(section.steering, deployment, section.hosts)
         pipes = deployment.instance.pipes
         self.controller = Controller(

@@ -94,6 +94,7 @@ class HostSection(Section):
     driver: Literal["process", "docker"] = "process"
     address: str = ""  # "": this machine; https://HOST:PORT of its `snf agent`; ssh:// or tcp:// of its Docker Engine
     token_file: str | None = None  # of the agent
+    authority_file: str | None = None  # certificates (PEM) that the agent's is checked by; None: the system's
     slots: Slots = Field(min_length=1, max_length=256, strict=False)
     cores: tuple[int, ...] | None = Field(default=None, strict=False)
     cores_per_instance: int = Field(default=0, ge=0, le=256)  # 0: all share them

@@ -26,7 +26,7 @@ class Slot(BaseModel):
     switch_inside: str  # names of the switch's ports to which the two sides lead
     switch_outside: str
     namespace: str | None = None  # network namespace (under /run/netns) that has the interfaces; None: the host's own
-    interfaces: tuple[str, ...] = ()  # those that a container gets, moved there as long as it runs
+    interfaces: tuple[str, ...] = Field(default=(), strict=False)  # a container's, moved there as long as it runs
 
 
 class BeatOrder(BaseModel):
