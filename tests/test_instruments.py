@@ -17,8 +17,8 @@ from statelessnf.errors import LabError
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, connect
 from statelessnf.lab.namespaces import Namespace
-from statelessnf.lab.spread import Nftables
 from statelessnf.lab.web import web_server
+from statelessnf.orchestrator.steering.libnftables import Nftables
 
 pytestmark = pytest.mark.root
 
