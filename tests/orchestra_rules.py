@@ -108,7 +108,11 @@ def check_starts(desired: Desired, observed: Observed, starts: list[Start]) -> N
         assert host.not_before <= observed.now
         assert 0 <= start.place.slot < host.slots
         assert start.revision == desired.revision
-    running = [one for one in observed.instances if not failed(desired, observed, one)]
+    running = [
+        one
+        for one in observed.instances
+        if not failed(desired, observed, one) and (not one.drained or hosts[one.place.host].reachable)
+    ]
     replacing = any(one.revision != desired.revision or one.faults >= desired.faults or one.drained for one in running)
     most = desired.maximum + desired.spares + replacing if desired.size else 0
     assert not starts or len(running) + len(starts) <= most

@@ -72,8 +72,8 @@ class World:
         slots = sum(host.slots for host in self.hosts.values())
         most = 60 + 3 * len(self.draws) + 12 * (slots + len(self.instances) + self.desired.size + self.desired.spares)
         for count in range(most):
-            restless = due(self.desired, self.observed()) < NEVER or self.under_way()
-            if not self.round() and not self.draws and not restless:
+            restless = bool(self.draws) or due(self.desired, self.observed()) < NEVER or self.under_way()
+            if not self.round() and not restless:
                 return count
         raise AssertionError(f"no end after {most} rounds: {self.log[-8:]}, {self.observed()}")
 

@@ -275,7 +275,7 @@ def test_a_drained_one_gives_up_its_traffic_as_soon_as_another_can_carry() -> No
     world.settle()
     assert len(world.instances) == 2
     assert world.steered == tuple(set(world.instances) - {alone})
-    (other,) = set(world.instances) - {alone}
+    (other,) = world.steered
     world.become(other, Health.suspected)
     assert plan(world.desired, world.observed()) == (Steer((alone,)),)
 

@@ -114,9 +114,14 @@ class Controller:
         observed = self.observe()
         self._scale(observed)
         actions = plan(self.desired(), observed)
-        self.settled = not actions and self.steersman.settled and not self.launcher.busy
+        self.settled = not actions and self._still(observed)
         for action in actions:
             self._apply(action)
+
+    def _still(self, observed: Observed) -> bool:
+        """Nothing is on its way."""
+        healths = {one.health for one in observed.instances}
+        return self.steersman.settled and not self.launcher.busy and healths <= {Health.live}
 
     def observe(self) -> Observed:
         """Everything that is known."""
