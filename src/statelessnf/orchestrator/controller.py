@@ -119,9 +119,10 @@ class Controller:
             self._apply(action)
 
     def _still(self, observed: Observed) -> bool:
-        """Nothing is on its way."""
-        healths = {one.health for one in observed.instances}
-        return self.steersman.settled and not self.launcher.busy and healths <= {Health.live}
+        """As many carry as are wanted, and nothing is on its way."""
+        carry = len(observed.steered or ()) == self.kept.size
+        live = all(one.health is Health.live for one in observed.instances)
+        return carry and live and self.steersman.settled and not self.launcher.busy
 
     def observe(self) -> Observed:
         """Everything that is known."""
