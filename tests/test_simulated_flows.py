@@ -33,6 +33,8 @@ from store_scripts import (
     values,
 )
 
+pytestmark = pytest.mark.beside
+
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
