@@ -51,7 +51,8 @@ test: setup ## every test: C++ (plain, ASan and UBSan, TSan), then Python
 	timeout 120 build/engine/engine_tests
 	timeout 240 build/asan/engine_tests
 	timeout 240 build/tsan/engine_tests
-	timeout 900 $(BIN)/pytest $(PYTEST_FLAGS)
+	timeout 600 $(BIN)/pytest $(PYTEST_FLAGS) -m beside -n 2 --dist loadfile
+	timeout 900 $(BIN)/pytest $(PYTEST_FLAGS) -m 'not beside'
 
 check: packages build ## lint, types, format, warnings as errors, size limits
 	@$(BIN)/ruff check .

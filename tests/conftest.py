@@ -3,6 +3,8 @@
 A test marked `root` is skipped without root. With `--require-root` (`make test` with CI=true) such a skip, for whatever
 reason, is a failure: nothing that the machine can run goes untested unnoticed. With CI=true the examples of property
 tests are the same in each run, so that a change is judged by what it did; elsewhere they are new ones each time.
+
+`make test` runs what is marked `beside` in two processes first, and then everything else, one test at a time.
 """
 
 from __future__ import annotations
@@ -32,6 +34,13 @@ DATA = Path(os.environ.get("SNF_DATA", ROOT.parent / "shared" / "data"))
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--timers", type=int, default=10_000, help="how many, where claimers of timers are killed")
     parser.addoption("--require-root", action="store_true", help="a skipped test that is marked `root` is a failure")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("root") is not None and item.get_closest_marker("beside") is not None:
+            raise pytest.UsageError(f"{item.nodeid}: what needs the machine's network does not run beside others")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

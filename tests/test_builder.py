@@ -22,6 +22,8 @@ from statelessnf.function import Function, Outcome, table_arrays
 from statelessnf.native import compile_function
 from statelessnf.packet import DROP, FORWARD, OUTBOUND, PACKET, SYN, TCP, UDP, drop_as
 
+pytestmark = pytest.mark.beside
+
 HEAD = """
 import enum
 import numpy as np

@@ -26,7 +26,8 @@ def test_plain():
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text())
-    pytester.makeini(f"[pytest]\nmarkers = root: needs root\npythonpath = {Path(__file__).parent}")
+    markers = "\n root: needs root\n beside: two at once"
+    pytester.makeini(f"[pytest]\nmarkers ={markers}\npythonpath = {Path(__file__).parent}")
     pytester.makepyfile(SKIPPED_ROOT_TEST)
     return pytester
 
@@ -37,6 +38,11 @@ def test_a_skipped_root_test_is_a_skip_by_default(suite: pytest.Pytester) -> Non
 
 def test_a_skipped_root_test_fails_under_require_root(suite: pytest.Pytester) -> None:
     suite.runpytest_subprocess("--require-root").assert_outcomes(skipped=1, failed=1)
+
+
+def test_what_needs_root_runs_beside_nothing(suite: pytest.Pytester) -> None:
+    suite.makepyfile("import pytest\n\n@pytest.mark.root\n@pytest.mark.beside\ndef test_both():\n    pass\n")
+    assert suite.runpytest_subprocess().ret is pytest.ExitCode.USAGE_ERROR
 
 
 def write_and_fail(folder: Path) -> None:

@@ -31,6 +31,8 @@ from pairs_traffic import (
 )
 from pairs_world import PairsWorld
 
+pytestmark = pytest.mark.beside
+
 MOST_PACKETS = 50
 MODES = ("off", "tracked")
 OFTEN = {"open": 6, "answer": 4, "round": 5, "step": 3, "serve": 2, "deliver": 2, "wait": 2, "calm": 1}

@@ -33,6 +33,8 @@ from statelessnf.packet import EVENT, FORWARD
 from statelessnf.pipe_options import tables_of
 from tally_function import Tally
 
+pytestmark = pytest.mark.beside
+
 MOST_PACKETS = 10  # of one flow: the search for an order grows with it
 CLIENT, SERVER = "10.0.0.1", "198.18.0.1"
 

@@ -20,6 +20,8 @@ from statelessnf.functions.tcp_window import FIRST_SLACK
 from statelessnf.packet import ACK, FIN, FORWARD, ICMP, PACKET, PSH, RST, SYN, TCP, UDP
 from test_firewall import SCRIPTS
 
+pytestmark = pytest.mark.beside
+
 A, B = 1000, 500_000
 SA, FA = SYN | ACK, FIN | ACK
 

@@ -18,6 +18,8 @@ from statelessnf.functions.load_balancer import LoadBalancer
 from statelessnf.functions.rule_match import LinearRules
 from statelessnf.packet import ACK, FIN, FRAGMENT, ICMP_ERROR, ORDINARY, PACKET, RST, SYN, TCP, UDP
 
+pytestmark = pytest.mark.beside
+
 SERVERS = [f"10.0.0.{i}" for i in range(1, 7)]
 POLICIES = ("round_robin", "weighted", "consistent_hash", "least_connections")
 MORE: dict[str, Any] = {"table_size": 1009}

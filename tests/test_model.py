@@ -14,6 +14,8 @@ import pytest
 from model.explore import explore
 from model.scenarios import SCENARIOS
 
+pytestmark = pytest.mark.beside
+
 LEAST_STATES = {  # far below what is searched: a scenario that has become trivial fails
     "opening": 3000,
     "opening-off": 1000,

@@ -33,6 +33,8 @@ from statelessnf.packet import (
     UDP,
 )
 
+pytestmark = pytest.mark.beside
+
 WEB = {"protocol": "tcp", "external": "203.0.113.1", "ports": "80-81", "inner": "10.0.0.80", "inner_port": 8080}
 SMALL = {"pool": [{"addresses": "203.0.113.1", "ports": "5000-5005"}], "forwards": [{**WEB, "ports": "5001"}]}
 FILTERING = ("address-and-port", "address", "endpoint-independent")

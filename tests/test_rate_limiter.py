@@ -28,6 +28,8 @@ from statelessnf.packet import TCP as TCP_NUMBER
 from statelessnf.packet import UDP as UDP_NUMBER
 from statelessnf.split import Split
 
+pytestmark = pytest.mark.beside
+
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "rate-limiter.toml"
 DEPLOYMENT = load(EXAMPLE)

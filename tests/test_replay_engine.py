@@ -19,6 +19,8 @@ from replayed import output
 from statelessnf.capture import Captured, CaptureReader, CaptureWriter
 from statelessnf.split import Split
 
+pytestmark = pytest.mark.beside
+
 DATA = Path(os.environ.get("SNF_DATA", Path(__file__).parents[2] / "shared" / "data"))
 ENTERPRISE = DATA / "traces" / "enterprise.pcap.zst"
 ENTERPRISE_PACKETS = 12_000

@@ -20,6 +20,8 @@ from replayed import output
 from statelessnf.capture import CaptureReader, CaptureWriter
 from statelessnf.split import Split
 
+pytestmark = pytest.mark.beside
+
 NAT = """
 name = "edge"
 function = "nat"

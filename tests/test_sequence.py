@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from statelessnf import sequence
 from statelessnf.sequence import add32, seq_leq, seq_lt, seq_max, seq_min, sub32
 
+pytestmark = pytest.mark.beside
+
 NUMBERS = st.sampled_from((0, 1, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFFF)) | st.integers(0, 0xFFFFFFFF)
 ALL = (add32, sub32, seq_lt, seq_leq, seq_max, seq_min)
 

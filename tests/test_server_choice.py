@@ -7,6 +7,8 @@ import pytest
 from balancer_play import VIRTUAL, Instance, config, spread_of
 from statelessnf.functions.balancer_tables import backends
 
+pytestmark = pytest.mark.beside
+
 A, B, C = "10.0.0.11", "10.0.0.12", "10.0.0.13"
 POLICIES = ["round_robin", "weighted", "consistent_hash"]
 

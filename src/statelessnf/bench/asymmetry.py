@@ -13,7 +13,7 @@ from typing import Any
 
 from statelessnf.bench.instruments.visits import SliceFigures, Visits, quantile
 from statelessnf.bench.slices import Interval, median_interval
-from statelessnf.bench.subjects.registry import Bed, bed
+from statelessnf.bench.subjects.registry import LED_BY_HAND, Bed, bed
 from statelessnf.bench.subjects.subject import Way
 from statelessnf.builder import build
 from statelessnf.find import find_function
@@ -52,7 +52,7 @@ def measure(sides: Sequence[str], turns: int, slice_s: float, size: int, progres
     build(find_function("firewall"))
     measured: list[Turn] = []
     for side in sides:
-        with bed(side, INSTANCES, size, 1) as made:
+        with bed(side, INSTANCES, size, 1, LED_BY_HAND) as made:
             (made.folder / "files" / SMALL[1:]).write_bytes(b"x")
             visits = Visits(made.stack, made.subject.clients, made.subject.server_address, made.folder)
             measured += [_turn(made, visits, slice_s, progress) for _ in range(turns)]

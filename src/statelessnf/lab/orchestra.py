@@ -12,32 +12,33 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from statelessnf.api.access import read_access
 from statelessnf.errors import LabError, SnfError
 from statelessnf.lab.control import CONTROL, ControlNetwork
-from statelessnf.lab.namespaces import stop
+from statelessnf.lab.namespaces import Namespace, stop
 from statelessnf.lab.switch import Switch
+from statelessnf.orchestrator.steering.steering import Spread
 
 PATIENCE = 30.0  # seconds
 PAUSE = 0.01
 
 _SECTION = """
 [orchestrator]
-minimum = {minimum}
-maximum = {maximum}
-spares = {spares}
+minimum = {size.minimum}
+maximum = {size.maximum}
+spares = {size.spares}
 api = "127.0.0.1:0"
 beats = ["{beats}:0"]
 
 [orchestrator.scaling]
-enabled = {scaling}
+{scaling}
 
 [orchestrator.steering]
 kind = "nftables"
@@ -58,32 +59,28 @@ _SLOT = (
 )
 
 
+class Size(NamedTuple):
+    """How many instances."""
+
+    minimum: int
+    maximum: int
+    spares: int = 0
+
+
 def orchestrated(
-    deployment: Path,
-    switch: Switch,
-    *,
-    minimum: int,
-    maximum: int | None = None,
-    spares: int = 0,
-    spread: str = "packet",
-    scaling: bool = False,
-) -> Path:
-    """Adds the section [orchestrator] to a lab's deployment file. Returns its path."""
+    text: str, switch: Switch, size: Size, *, spread: Spread, scaling: Mapping[str, float] | None = None
+) -> str:
+    """A lab's deployment file with the section [orchestrator]; `scaling`: its options, None: it is off."""
     slots = "\n".join(_SLOT.format(n=n, name=namespace.name) for n, namespace in enumerate(switch.instances))
-    section = _SECTION.format(
-        minimum=minimum,
-        maximum=maximum or minimum,
-        spares=spares,
+    options = {"enabled": "false"} if scaling is None else scaling
+    return text + _SECTION.format(
+        size=size,
         beats=CONTROL.ip,
-        scaling=str(scaling).lower(),
+        scaling="\n".join(f"{name} = {value}" for name, value in options.items()),
         switch=switch.switch.name,
         spread=spread,
         slots=slots,
     )
-    text = deployment.read_text()
-    if "[orchestrator]" not in text:
-        deployment.write_text(text + section)
-    return deployment
 
 
 class Orchestra:
@@ -112,6 +109,16 @@ class Orchestra:
         with self._log.open("ab") as log:
             self.process = self._control.namespace.start(command, stderr=log)
 
+    def check(self) -> None:
+        """Raises LabError if the process has ended."""
+        if self.process is not None and self.process.poll() is not None:
+            raise LabError(f"the orchestrator ended: {self.last_words()}")
+
+    def reload(self, text: str) -> None:
+        """Another deployment file."""
+        self._deployment.write_text(text)
+        self.ask("PUT", "/deployment", text)
+
     def end(self) -> None:
         """SIGTERM: instances and switch go on."""
         self._close()
@@ -127,9 +134,10 @@ class Orchestra:
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """One request to its API. Raises LabError for what it refuses, OSError where it does not answer."""
-        text = None if body is None else json.dumps(body)
+        text = body if body is None or isinstance(body, str) else json.dumps(body)
         connection, token = self._connected()
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        kind = "application/toml" if isinstance(body, str) else "application/json"
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
         try:
             connection.request(method, path, text, headers)
             response = connection.getresponse()
@@ -148,8 +156,7 @@ class Orchestra:
             with suppress(OSError, SnfError, http.client.HTTPException):
                 if condition():
                     return
-            if self.process is not None and self.process.poll() is not None:
-                raise LabError(f"the orchestrator ended: {self.last_words()}")
+            self.check()
             if time.monotonic() > deadline:
                 raise LabError(f"{what}: not within {seconds:g} s ({self.last_words()})")
             time.sleep(PAUSE)
@@ -175,12 +182,6 @@ class Orchestra:
             told += page
         return told
 
-    def signal(self, switch: Switch, name: str, number: signal.Signals) -> None:
-        """A signal to an instance's process, past the orchestrator."""
-        slot = next(one["slot"] for one in self.instances() if one["name"] == name)
-        for pid in instance_pids(switch.instances[slot].pids()):
-            os.kill(pid, number)
-
     def last_words(self) -> str:
         """The last line that it printed."""
         lines = self._log.read_text(errors="replace").strip().splitlines()
@@ -200,6 +201,12 @@ class Orchestra:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def signal_instance(namespace: Namespace, number: signal.Signals) -> None:
+    """A signal to the instance that runs in that namespace, past its orchestrator."""
+    for pid in instance_pids(namespace.pids()):
+        os.kill(pid, number)
 
 
 def instance_pids(pids: Sequence[int]) -> list[int]:

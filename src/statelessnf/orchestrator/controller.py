@@ -49,6 +49,7 @@ class Controller:
         self.section, self.kept, self.hosts, self.events, self.journal = section, kept, hosts, events, journal
         self.pipes = pipes
         self.sightings = Sightings(name, hosts, steering, section.detection.limit_ms / 1000)
+        self.sightings.capacity = section.scaling.capacity
         self.launcher = Launcher(self.sightings.known, hosts, journal, events, self.know, self.sightings.forget)
         self.steersman = Steersman(steering, self.sightings.member, self._steered, kept.members or None)
         self.scaling = Scaling(kept.size)

@@ -61,6 +61,9 @@ class ScalingSection(Section):
     enabled: bool = True
     high: float = Field(default=0.7, gt=0, le=1)  # above it for `up_s`: one more
     low: float = Field(default=0.3, ge=0, lt=1)  # what one less would have below it for `down_s`: one less
+    capacity: float = Field(
+        default=0, ge=0
+    )  # packets/s that one instance is good for; 0: its pipes measure utilisation
     latency_us: float = Field(default=0, ge=0)  # mean above it counts as high; 0: is not looked at
     up_s: float = Field(default=0.2, ge=0, le=3600)
     down_s: float = Field(default=3.0, ge=0, le=86_400)

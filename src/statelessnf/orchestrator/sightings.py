@@ -24,6 +24,7 @@ class Sightings:
         self.suspicion = Suspicion(limit)
         self.loads = Loads()
         self._hosts, self._steering = hosts, steering
+        self.capacity = 0.0  # packets/s that make an instance fully utilised; 0: its pipes say how much they are
         self._cut: dict[str, float] = {}  # by name: since when the switch says so
 
     def add(self, entry: Entry, pipes: int, now: float, *, adopted: bool) -> Known:
@@ -96,7 +97,7 @@ class Sightings:
             entry.revision,
             health,
             since,
-            self.loads.of(entry.name, now) or Load(),
+            self._load(entry.name, now),
             entry.drained,
             self.suspicion.faults(entry.name, now),
             known.ending,
@@ -104,3 +105,7 @@ class Sightings:
         if health is Health.live and entry.name in self._cut:
             return replace(seen, health=Health.suspected, since=self._cut[entry.name])
         return seen
+
+    def _load(self, name: str, now: float) -> Load:
+        load = self.loads.of(name, now) or Load()
+        return replace(load, utilisation=min(1.0, load.packets / self.capacity)) if self.capacity else load

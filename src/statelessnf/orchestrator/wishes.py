@@ -43,6 +43,7 @@ class Wishes:
         """Another deployment file is in force. Returns the revision."""
         controller = self._controller
         controller.section, controller.pipes = section, pipes
+        controller.sightings.capacity = section.scaling.capacity
         controller.sightings.suspicion.limit = section.detection.limit_ms / 1000
         size = min(max(controller.kept.size, section.minimum), section.maximum)
         controller.keep(text=text, revision=controller.kept.revision + replace, size=size)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from statelessnf.bench.instruments import load, stream
-from statelessnf.bench.subjects.hand_steered import HandSteered
 from statelessnf.bench.subjects.linux import LinuxPair
+from statelessnf.bench.subjects.orchestrated import Orchestrated
 from statelessnf.bench.subjects.subject import Elastic, Failure, Subject
 from statelessnf.errors import LabError
 from statelessnf.lab.lifetime import Lab
@@ -18,13 +18,18 @@ from statelessnf.lab.web import WebFile, make_files, web_server
 UDP = (stream.PORT, load.PORT)
 Make = Callable[[ExitStack, Lab, int], Subject]
 SUBJECTS: dict[str, Make] = {
-    "stateless": lambda stack, lab, instances: HandSteered(stack, lab, "embedded", instances, UDP),
-    "baseline": lambda stack, lab, instances: HandSteered(stack, lab, "memory", instances, UDP),
+    "stateless": lambda stack, lab, instances: Orchestrated(stack, lab, "embedded", instances, UDP),
+    "baseline": lambda stack, lab, instances: Orchestrated(stack, lab, "memory", instances, UDP),
     "linux": lambda stack, lab, instances: LinuxPair(stack, lab, UDP),
 }
+LED_BY_HAND: dict[str, Make] = {
+    **SUBJECTS,
+    "stateless": lambda stack, lab, instances: HandSteered(stack, lab, "embedded", instances, UDP),
+    "baseline": lambda stack, lab, instances: HandSteered(stack, lab, "memory", instances, UDP),
+}  # whose packets can be led another way at any moment
 FAILURES: dict[str, frozenset[Failure]] = {
-    "stateless": HandSteered.failures,
-    "baseline": HandSteered.failures,
+    "stateless": Orchestrated.failures,
+    "baseline": Orchestrated.failures,
     "linux": LinuxPair.failures,
 }  # that each can cope with
 
@@ -46,13 +51,13 @@ def elastic(subject: Subject) -> Elastic:
 
 
 @contextmanager
-def bed(name: str, instances: int, size: int, count: int) -> Iterator[Bed]:
+def bed(name: str, instances: int, size: int, count: int, subjects: Mapping[str, Make] = SUBJECTS) -> Iterator[Bed]:
     """A lab around the subject of that name; `count` downloads of `size` bytes each are to be possible.
 
     Raises LabError: no root, a program missing, something that does not start.
     """
     with Lab() as lab, ExitStack() as stack:
-        subject = SUBJECTS[name](stack, lab, instances)
+        subject = subjects[name](stack, lab, instances)
         files = make_files(lab.folder / "files", size, count)
         stack.enter_context(web_server(subject.server, subject.server_address, lab.folder))
         subject.wait_ready()
