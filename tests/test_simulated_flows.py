@@ -30,18 +30,8 @@ from store_scripts import (
     values,
 )
 
-<<<<<<< HEAD
-=======
 pytestmark = pytest.mark.beside
 
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with real_store(tmp_path_factory.mktemp("store") / "run") as place:
-        yield place
-
-
->>>>>>> ci
 R1, R2 = struct.pack("<BQQ", 1, 1, 5), struct.pack("<BQQ", 1, 2, 10)
 likely = st.sampled_from([R1, R2])
 OWN = ("timers", "entries", "counters")

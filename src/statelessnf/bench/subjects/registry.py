@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from statelessnf.bench.instruments import load, stream
+from statelessnf.bench.subjects.hand_steered import HandSteered
 from statelessnf.bench.subjects.linux import LinuxPair
 from statelessnf.bench.subjects.orchestrated import Orchestrated
 from statelessnf.bench.subjects.subject import Elastic, Failure, Subject
