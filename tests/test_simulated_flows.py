@@ -8,6 +8,7 @@ import struct
 import time
 from pathlib import Path
 
+import pytest
 import valkey
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st

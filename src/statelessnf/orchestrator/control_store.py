@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from statelessnf.config import Deployment
 from statelessnf.orchestrator.section import OrchestratorSection
-from statelessnf.store.embedded import embedded_store
+from statelessnf.store.embedded import embedded_store, make_private
 from statelessnf.store.url import StoreUrl, parse_url, unix_url
 from statelessnf.store_access import open_store
 
@@ -27,5 +27,6 @@ def control_store(deployment: Deployment, section: OrchestratorSection) -> Itera
         elif shared is not None and section.store is None:
             yield shared, shared
         else:
+            make_private(deployment.run_directory)
             with embedded_store(deployment.run_directory / "orchestrator", OWN_MEMORY_MB) as own:
                 yield unix_url(str(own.socket_path)), shared
