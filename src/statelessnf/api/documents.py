@@ -18,7 +18,7 @@ def _whole(value: object) -> object:
 
 
 Size = Annotated[int, Field(ge=0, le=1000), BeforeValidator(_whole)]
-FieldValue = Annotated[int, Field(ge=-(2**63), le=2**64 - 1), BeforeValidator(_whole)]
+FieldValue = Annotated[int, BeforeValidator(_whole)]  # whether it fits the field knows
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,63}$")]
 
 

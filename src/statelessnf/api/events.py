@@ -7,7 +7,7 @@ so a client that is gone for good is noticed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -58,8 +58,6 @@ async def _lines(events: AsyncIterator[EventDocument], ending: asyncio.Event) ->
         end.cancel()
         following.cancel()
         await asyncio.gather(end, following, return_exceptions=True)
-        if isinstance(events, AsyncGenerator):
-            await events.aclose()
 
 
 def _next(events: AsyncIterator[EventDocument]) -> asyncio.Task[EventDocument | None]:

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from statelessnf.config_errors import nearest
 
 
-def only_known(request: Request) -> None:
+async def only_known(request: Request) -> None:
     """A dependency of every route. Raises RequestValidationError."""
     route = request.scope.get("route")
     known = [field.alias for field in route.dependant.query_params] if isinstance(route, APIRoute) else []

@@ -1,4 +1,7 @@
-"""What a route is given of the app: the two contracts behind it."""
+"""What a route is given of the app: the two contracts behind it.
+
+The functions are coroutines because the framework calls plain ones in threads.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ from statelessnf.orchestrator.face import Face
 from statelessnf.records.records import Records
 
 
-def _face(request: Request) -> Face:
+async def _face(request: Request) -> Face:
     face: Face = request.app.state.face
     return face
 
 
-def _records(request: Request) -> Records:
+async def _records(request: Request) -> Records:
     records: Records | None = request.app.state.records
     if records is None:
         do = "give the deployment a store ([store] url) to see its state"

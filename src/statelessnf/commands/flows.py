@@ -73,7 +73,7 @@ def _collected(client: Client, wanted: Wanted) -> Page:
 
 
 def _path(id: str) -> str:
-    return f"/flows/{quote(id, safe='').replace('.', '%2E')}"
+    return f"/flows/{quote(id, safe='')}"
 
 
 def _row(one: RecordDocument) -> tuple[object, ...]:

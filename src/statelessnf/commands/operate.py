@@ -42,8 +42,8 @@ def down(deployment: str, *, as_json: bool) -> None:
 
 
 def _path(name: str) -> str:
-    """As one part of a path; a dot alone would be taken for a folder."""
-    return quote(name, safe="").replace(".", "%2E")
+    """As one part of a path."""
+    return quote(name, safe="")
 
 
 def _tell(as_json: bool, document: str, text: str) -> None:
