@@ -27,8 +27,8 @@ from statelessnf.orchestrator.beat_filter import HEADER, BeatFilter
 from statelessnf.orchestrator.beats import SIZE, Beat, decode
 from statelessnf.orchestrator.endpoint import endpoint
 
-PERIOD = 0.1  # seconds
-SILENCE = 0.01  # seconds after which a beat is news
+PERIOD = 0.2  # seconds
+SILENCE = 0.02  # seconds after which a beat is news
 PAUSE = 0.003  # seconds: what comes within is taken by one wake-up
 SLOTS = 16_384  # pipes
 BUFFER = 4 << 20  # bytes of a socket: a quarter of a second of 20,000 beats
