@@ -181,6 +181,8 @@ def test_two_addresses_and_nothing_is_left(helped: bool) -> None:
     async def play() -> None:
         told: list[bytes] = []
         listener = BeatListener(lambda token, _beat, _now: told.append(token), lambda _token: True, helped=helped)
+        with pytest.raises(OrchestratorError, match="annot assign"), listener.on("192.0.2.1:0"):
+            pass
         with listener.on("127.0.0.1:0") as one, listener.on("[::1]:0") as other:
             assert one.startswith("127.0.0.1:")
             assert other.startswith("[::1]:")

@@ -327,6 +327,33 @@ TEST_CASE("dpdk port: AF_XDP carries frames, can be waited for, and can be bound
   });
 }
 
+TEST_CASE("dpdk port: frames that an AF_XDP queue has no buffer for are missed by its own port" *
+          doctest::skip(geteuid() != 0)) {
+  in_new_namespace([] {
+    const DpdkLink link("net_af_xdp0,iface=in0", "net_af_xdp1,iface=out0");
+    DpdkPort port(link, 0);
+    CHECK(port.missed() == 0);
+    const int client = packet_socket("client");
+    const Octets octets = pattern(60);
+    constexpr std::uint64_t sent = 5000;  // more than a ring holds
+    for (std::uint64_t i = 0; i < sent; ++i) REQUIRE(::send(client, octets.data(), octets.size(), 0) == 60);
+    std::uint64_t received = 0;
+    const auto take = [&] {
+      std::array<Frame, 64> frames;
+      const unsigned count = port.receive(frames.data(), frames.size());
+      port.release(frames.data(), count);
+      received += count;
+    };
+    CHECK(within(2000ms, [&] {
+      take();
+      return received + port.missed() == sent;
+    }));
+    CHECK(port.missed() > 0);
+    CHECK(received > 0);
+    close(client);
+  });
+}
+
 // Frames that are kept for a while go through all buffers of the pool, not only through the last ones given back.
 TEST_CASE("dpdk port: every AF_XDP buffer can be received into again and again" * doctest::skip(geteuid() != 0)) {
   in_new_namespace([] {

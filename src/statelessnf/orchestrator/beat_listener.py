@@ -27,8 +27,8 @@ from statelessnf.orchestrator.beat_filter import HEADER, BeatFilter
 from statelessnf.orchestrator.beats import SIZE, Beat, decode
 from statelessnf.orchestrator.endpoint import endpoint
 
-PERIOD = 0.1  # seconds
-SILENCE = 0.01  # seconds after which a beat is news
+PERIOD = 0.2  # seconds
+SILENCE = 0.02  # seconds after which a beat is news
 PAUSE = 0.003  # seconds: what comes within is taken by one wake-up
 SLOTS = 16_384  # pipes
 BUFFER = 4 << 20  # bytes of a socket: a quarter of a second of 20,000 beats
@@ -54,16 +54,20 @@ class BeatListener:
     def __init__(self, heard: Heard, knows: Knows, *, helped: bool = True) -> None:
         """`helped`: by the kernel, if it lets us."""
         self.refused: Counter[str] = Counter()  # by reason: invalid, unknown, old, full
-        self._heard, self._knows = heard, knows
+        self._heard, self._knows, self._wanted = heard, knows, helped
+        self._sockets: list[socket.socket] = []
+        self._begin(None)
+
+    def _begin(self, kernel: BeatFilter | None) -> None:
+        """Nobody has been heard yet."""
+        self._filter = kernel
+        self._table = np.zeros((SLOTS, 2), np.uint64) if kernel is None else kernel.table
+        self._told = np.zeros(SLOTS, np.uint64)  # time of the last call of `heard`
         self._pipes: dict[tuple[bytes, int], _Pipe] = {}
         self._by_header: dict[bytes, _Pipe] = {}
         self._by_slot: dict[int, _Pipe] = {}
         self._free = list(range(SLOTS - 1, -1, -1))
         self._used = 0  # slots from this one on have never been anybody's
-        self._filter = _filter() if helped else None
-        self._table = np.zeros((SLOTS, 2), np.uint64) if self._filter is None else self._filter.table
-        self._told = np.zeros(SLOTS, np.uint64)  # time of the last call of `heard`
-        self._sockets: list[socket.socket] = []
 
     @property
     def helped(self) -> bool:
@@ -74,24 +78,26 @@ class BeatListener:
     def on(self, where: str) -> Iterator[str]:
         """Listens on ADDRESS:PORT (0: any) and gives the real one. Raises OrchestratorError: it is taken, or not ours.
 
-        Once the last address is given up the listener is of no more use.
+        Once the last address is given up everything is forgotten.
         """
         loop, opened = asyncio.get_running_loop(), _bound(where)
         pauses: list[asyncio.TimerHandle] = []
 
         def readable() -> None:
             loop.remove_reader(opened)
+            pauses[:] = [loop.call_later(PAUSE, resume)]  # whatever `heard` raises
             self._receive(opened)
-            pauses[:] = [loop.call_later(PAUSE, resume)]
 
         def resume() -> None:
             loop.add_reader(opened, readable)
 
         with opened:
             try:
+                if not self._sockets:
+                    self._begin(_filter() if self._wanted else None)
+                self._sockets.append(opened)
                 if self._filter is not None:
                     self._filter.attach(opened)
-                self._sockets.append(opened)
                 resume()
                 host, port = opened.getsockname()[:2]
                 yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -117,9 +123,8 @@ class BeatListener:
         if opened in self._sockets:
             self._sockets.remove(opened)
         if not self._sockets and self._filter is not None:
-            self._table = self._table.copy()
             self._filter.close()
-            self._filter = None
+            self._begin(None)
 
     def _receive(self, opened: socket.socket) -> None:
         now, receive = time.monotonic_ns(), opened.recv
