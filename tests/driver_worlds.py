@@ -138,8 +138,8 @@ class DockerWorld:
         self._client: Any = docker.APIClient(address)
         self._began = int(time.time())
 
-    def driver(self, image: str = IMAGE) -> DockerDriver:
-        return DockerDriver(image, self._address, ("python3", "-S", *STAND_IN[2:]), PATIENCE)
+    def driver(self, image: str = IMAGE, address: str = "") -> DockerDriver:
+        return DockerDriver(image, address or self._address, ("python3", "-S", *STAND_IN[2:]), PATIENCE)
 
     def pid(self, found: dict[str, Any]) -> int:
         (container,) = self._containers(found)

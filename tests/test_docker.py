@@ -15,6 +15,7 @@ import pytest
 from pyroute2 import IPRoute
 
 from driver_worlds import DockerWorld, Ends, launch, opened, running_dockerd, until, up
+from fault_proxy import FaultProxy
 from statelessnf.errors import DriverError
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, connect
@@ -117,6 +118,31 @@ def test_a_start_without_its_interfaces_leaves_nothing(world: DockerWorld, home:
             assert not world.left()
 
     asyncio.run(scene())
+
+
+@pytest.mark.root
+def test_an_end_while_the_engine_was_away_is_told_later(world: DockerWorld, engine: str, tmp_path: Path) -> None:
+    async def scene(proxy: FaultProxy) -> None:
+        driver, ends = world.driver(address=f"unix://{proxy.path}"), Ends()
+        await driver.open(ends)
+        try:
+            await driver.start(launch(world.folder, "one"))
+            found = await up(world, "one")
+            await until(lambda: driver.reachable)
+            proxy.refuse(True)
+            proxy.cut()
+            await until(lambda: not driver.reachable)
+            os.kill(world.pid(found), signal.SIGKILL)
+            await until(lambda: not world.alive(found))
+            assert not ends.seen
+            proxy.refuse(False)
+            assert await ends.next() == ("one", "killed by SIGKILL: stand-in: begins")
+            assert driver.reachable
+        finally:
+            await driver.close()
+
+    with FaultProxy(Path(engine.removeprefix("unix://")), tmp_path / "p") as proxy:
+        asyncio.run(scene(proxy))
 
 
 @pytest.mark.root

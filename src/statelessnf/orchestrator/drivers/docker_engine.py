@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -53,6 +54,7 @@ class Engine:
     def client(self) -> Any:
         """A connection of its own. Certificates for tcp:// are found as by Docker's own commands (DOCKER_CERT_PATH)."""
         with self._asked("cannot be reached"):
+            self._knock()
             options = kwargs_from_env({**os.environ, "DOCKER_HOST": self.address})
             return docker.APIClient(timeout=TIMEOUT, use_ssh_client=self.address.startswith("ssh://"), **options)
 
@@ -61,7 +63,14 @@ class Engine:
         with self._connecting:
             if self._known is None:
                 self._known = self.client()
+            self._knock()
             return self._known
+
+    def _knock(self) -> None:
+        """Raises OSError if nobody listens: the SDK would leave its socket to the garbage collector."""
+        if self.local:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(self.address.removeprefix("unix://"))
 
     def close(self) -> None:
         """Lets go of the connection."""
