@@ -89,7 +89,7 @@ class World(Protocol):
 class ProcessWorld:
     """Processes of this machine."""
 
-    end_ms = 50.0  # 1 when idle
+    end_ms = 200.0  # 1 when idle
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -118,7 +118,7 @@ class ProcessWorld:
 class RemoteWorld(ProcessWorld):
     """Processes behind an agent on a port of the loopback."""
 
-    end_ms = 200.0  # 3 when idle
+    end_ms = 500.0  # 3 when idle
 
     def __init__(self, folder: Path, agent: RunningAgent) -> None:
         super().__init__(folder)
@@ -131,7 +131,7 @@ class RemoteWorld(ProcessWorld):
 class DockerWorld:
     """Containers of a Docker Engine of the test's own, from an image made without a registry."""
 
-    end_ms = 500.0  # 60 when idle
+    end_ms = 3000.0  # 60 when idle
 
     def __init__(self, folder: Path, address: str) -> None:
         self.folder, self._address = folder, address
