@@ -71,8 +71,10 @@ void Heart::stopping(std::uint64_t now_ns) { send(now_ns, flag_stopping); }
 
 void Heart::send(std::uint64_t now_ns, std::uint8_t flags) {
   const auto bytes = written(now_ns, flags);
-  for (BeatTarget& target : targets_)
-    (target.send(bytes.data(), bytes.size()) ? stats_.beats : stats_.beats_lost).add();
+  for (BeatTarget& target : targets_) {
+    const bool sent = target.send(bytes.data(), bytes.size());
+    (sent ? stats_.beats : stats_.beats_lost).add();
+  }
 }
 
 std::array<std::uint8_t, beat_size> Heart::written(std::uint64_t now_ns, std::uint8_t flags) {

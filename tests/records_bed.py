@@ -28,6 +28,7 @@ from statelessnf.store_access import open_store
 
 INSIDE, OUTSIDE = 0, 1
 HOST, SERVER = "10.0.0.1", "198.51.100.7"
+MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")  # else scapy asks the machine's network
 PATIENCE = 10.0  # seconds; a busy machine
 SETTINGS = ("--maxmemory", "200mb", "--maxmemory-policy", "noeviction", "--tracking-table-max-keys", "0")
 
@@ -113,10 +114,10 @@ def bed(socket: Path, function: str, section: dict[str, Any]) -> Iterator[Bed]:
 
 
 def tcp(source: str, sport: int, destination: str, dport: int, flags: str, seq: int = 1000, ack: int = 0) -> Packet:
-    layer: Packet = Ether() / inet.IP(src=source, dst=destination)
+    layer: Packet = Ether(src=MACS[0], dst=MACS[1]) / inet.IP(src=source, dst=destination)
     return layer / inet.TCP(sport=sport, dport=dport, flags=flags, seq=seq, ack=ack)
 
 
 def udp(source: str, sport: int, destination: str, dport: int) -> Packet:
-    layer: Packet = Ether() / inet.IP(src=source, dst=destination)
+    layer: Packet = Ether(src=MACS[0], dst=MACS[1]) / inet.IP(src=source, dst=destination)
     return layer / inet.UDP(sport=sport, dport=dport) / b"data"

@@ -18,14 +18,24 @@ PATIENCE = 10.0
 
 
 class RunningApi:
-    """`face` and `records` are what is served; use `call` for what has to be done in the server's loop."""
+    """`face` and `records` are what is served; what wakes somebody up in it has to be done in the server's loop."""
 
     def __init__(self) -> None:
         self.face, self.records = FakeFace(), FakeRecords()
+        self._app = make_app(self.face, TOKEN, self.records)
         self.url = ""
         self._loop = asyncio.new_event_loop()
         self._ready: Future[str] = Future()
         self._thread = threading.Thread(target=self._run)
+
+    def renew(self) -> None:
+        """As if just started."""
+        self.face, self.records = FakeFace(), FakeRecords()
+        self._app.state.face, self._app.state.records = self.face, self.records
+
+    def serve_records(self, records: FakeRecords | None) -> None:
+        """None: there is no store."""
+        self._app.state.records = records
 
     def __enter__(self) -> RunningApi:
         self._thread.start()
@@ -39,7 +49,7 @@ class RunningApi:
 
     def client(self, token: str = TOKEN) -> httpx.Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=PATIENCE)
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, verify=False, timeout=PATIENCE)
 
     def tell(self, kind: str, name: str, text: str) -> None:
         """An event, told in the server's loop."""
@@ -53,4 +63,4 @@ class RunningApi:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        await serve(make_app(self.face, TOKEN, self.records), "127.0.0.1:0", self._ready.set_result)
+        await serve(self._app, "127.0.0.1:0", self._ready.set_result)

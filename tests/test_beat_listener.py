@@ -61,9 +61,9 @@ class Scene:
 @asynccontextmanager
 async def scene(helped: bool) -> AsyncIterator[Scene]:
     made = Scene(helped)
-    if helped and not made.listener.helped:
-        pytest.skip("the kernel lets us load no BPF program here")
     with made.sender, made.listener.on("127.0.0.1:0") as address:
+        if helped and not made.listener.helped:
+            pytest.skip("the kernel lets us load no BPF program here")
         host, _, port = address.rpartition(":")
         made.sender.connect((host, int(port)))
         yield made

@@ -70,6 +70,7 @@ def run(function: type[Function], record: Any = None, services: Any = None, **fi
         ({"drop_reasons": tuple(f"r{i}" for i in range(17))}, "16"),
         ({"drop_reasons": ["a"]}, "tuple"),
         ({"events": ("not good",)}, "identifiers"),
+        ({"keyed": ("grid",)}, "'grid', which is no field"),
         ({"Config": dict}, "pydantic"),
         ({"table_types": {"services": GOOD}}, "services"),
         ({"table_types": {"rules": np.dtype("u4")}}, "structured"),

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from statelessnf._engine import Pipe
+from statelessnf.builder import build
 from statelessnf.config import load
 from statelessnf.errors import ConfigError
 from statelessnf.orchestrator.endpoint import endpoint
 from statelessnf.orchestrator.orders import beat_options, ordered, read_order
+from tally_function import Tally
 
 TOKEN = bytes(range(16))
 ORDER: dict[str, Any] = {
@@ -126,3 +129,30 @@ def test_no_endpoint(text: str) -> None:
 def test_endpoints() -> None:
     assert endpoint("192.0.2.1:0") == ("192.0.2.1", 0)
     assert endpoint("[::ffff:192.0.2.1]:65535") == ("::ffff:c000:201", 65535)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({}, ""),
+        ({"targets": []}, "beats: targets: must be 1 to 8"),
+        ({"targets": [("127.0.0.1", 1)] * 9}, "beats: targets: must be 1 to 8"),
+        ({"targets": [("localhost", 1)]}, "beats: targets: 'localhost' is no numeric address, or the port is 0"),
+        ({"targets": [("127.0.0.1", 0)]}, "beats: targets: '127.0.0.1' is no numeric address, or the port is 0"),
+        ({"targets": [("127.0.0.1", 65_536)]}, "beats: targets: wrong type or out of range"),
+        ({"targets": ["127.0.0.1:1"]}, "beats: targets: wrong type or out of range"),
+        ({"token": TOKEN[1:]}, "beats: token: must be 16 bytes"),
+        ({"token": TOKEN.hex()}, "beats: token: wrong type or out of range"),
+        ({"interval_ms": 0}, "beats: interval_ms: must be 1 to 10000"),
+        ({"interval_ms": 10_001}, "beats: interval_ms: must be 1 to 10000"),
+        ({"interval": 5}, "beats: interval: unknown option"),
+    ],
+)
+def test_what_the_engine_refuses(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    beats = beat_options(read_order(written(tmp_path, ORDER)).beats) | change
+    options = {"program": str(build(Tally)), "mode": "baseline", "deployment": 1, "secret": 2, "beats": beats}
+    if not says:
+        Pipe(options)
+        return
+    with pytest.raises(ValueError, match=says):
+        Pipe(options)

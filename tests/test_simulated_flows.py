@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import valkey
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -26,19 +24,11 @@ from store_scripts import (
     msetexes,
     others,
     reads,
-    real_store,
     records,
     run_real,
     run_simulated,
     values,
 )
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with real_store(tmp_path_factory.mktemp("store") / "run") as place:
-        yield place
-
 
 R1, R2 = struct.pack("<BQQ", 1, 1, 5), struct.pack("<BQQ", 1, 2, 10)
 likely = st.sampled_from([R1, R2])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,19 +28,11 @@ from store_scripts import (
     others,
     reads,
     real_clients,
-    real_store,
     run_real,
     run_simulated,
     simulated_clients,
     values,
 )
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with real_store(tmp_path_factory.mktemp("store") / "run") as place:
-        yield place
-
 
 conditions = st.one_of(st.just(()), st.just(("NX",)), st.tuples(st.just("IFEQ"), values))
 sets = st.tuples(keys, values, conditions, st.sampled_from([(), ("GET",)]), deadlines).map(

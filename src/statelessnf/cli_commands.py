@@ -29,8 +29,6 @@ app = typer.Typer(
     name="snf", help=HELP, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-app.add_typer(bench, name="bench")
-add_commands(app)
 
 Deployment = Annotated[Path, typer.Argument(metavar="FILE.toml", help="The deployment file.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for programs.")]
@@ -216,3 +214,7 @@ def demo(
     from statelessnf.lab.demo import run_demo
 
     raise typer.Exit(run_demo(baseline, files, size, quick, json, output))
+
+
+add_commands(app)
+app.add_typer(bench, name="bench")

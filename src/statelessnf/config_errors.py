@@ -91,7 +91,7 @@ def _choices(expected: str) -> list[str]:
 
 
 def nearest(given: str, known: list[str], otherwise: str) -> str:
-    """What to do about a name that is not known: the one that was probably meant, or all there are, if `otherwise`."""
+    """What a misspelt name may have meant; all that there are behind the word `otherwise`, where none is near."""
     if near := difflib.get_close_matches(given, known, 1, 0.6):
         return f"did you mean {near[0]!r}?"
     return f"{otherwise}: {', '.join(known)}" if otherwise else ""

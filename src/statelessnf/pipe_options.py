@@ -19,6 +19,11 @@ from statelessnf.store.checks import StoreAccess
 REMOTES = {"address-and-port": "endpoint", "address": "address", "endpoint-independent": "nothing"}
 
 
+# ms for which the record of a flow with a timer stands behind its deadline: who ends the flow tells what it was. The
+# timer is looked at within a second, or by another instance at the end of a lease (duties/expiry.py).
+TOLD_MS = 60_000
+
+
 class Tables(NamedTuple):
     """A function's static state as the engine takes it."""
 
@@ -67,11 +72,12 @@ def pipe_options(deployment: Deployment, program: Path, store: StoreAccess | Non
     """
     tables = tables_of(deployment.function_class, deployment.settings)
     limits, stale = deployment.instance, deployment.store.stale_ms
+    traits = traits_of(deployment.function_class, deployment.settings)
     options: dict[str, Any] = {
         "program": str(program),
         "tables": tables.tables,
         "rules": tables.rules,
-        "traits": traits_of(deployment.function_class, deployment.settings),
+        "traits": traits,
         "mode": "baseline" if store is None else deployment.store.cache,
         "deployment": deployment_number(deployment.name),
         "secret": int.from_bytes(os.urandom(8), "little") if store is None else store.secret,
@@ -82,6 +88,7 @@ def pipe_options(deployment: Deployment, program: Path, store: StoreAccess | Non
             "queue": limits.max_queue,
             "new_flows_per_s": limits.new_flows_per_s,
             "stale_ms": stale,
+            "linger_ms": TOLD_MS if traits["timed"] else 0,
         },
     }
     if store is not None:

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "lending_port.hpp"
 #include "round_trips.hpp"
 #include "traffic_tcp.hpp"
 #include "wire.hpp"
@@ -25,13 +26,13 @@ std::uint64_t ticking() {
 constexpr unsigned open_flows = 100, packets_per_flow = 20, frame_bytes = 128;
 
 // A process that sends everything out of the other side, `delay` later, but loses what `loses` says.
-class Echo final : public Port {
+class Echo final : public LendingPort {
  public:
   std::uint64_t delay = 0, received = 0;
   bool (*loses)(std::uint64_t number) = [](std::uint64_t) { return false; };
   std::uint64_t repeats_after = 0;  // ns; 0: nothing comes twice
   bool returns_to_sender = false, garbles = false;
-  unsigned lent = 0, most_waiting = 0;
+  unsigned most_waiting = 0;
   bool overtaken = false;  // a packet came while one of its flow was on its way back
 
   unsigned receive(Frame* frames, unsigned room) override {
@@ -58,14 +59,6 @@ class Echo final : public Port {
       most_waiting = std::max(most_waiting, static_cast<unsigned>(waiting_.size()));
     }
     return count;
-  }
-  void release(const Frame* frames, unsigned count) override {
-    for (const Frame& frame : std::span(frames, count)) delete[] frame.data;
-    lent -= count;
-  }
-  Frame allocate() override {
-    ++lent;
-    return {new std::uint8_t[2048], 0, 2048, nullptr, Side::inside};
   }
   ~Echo() override {
     for (const auto& [due, waiting] : waiting_) delete[] waiting.frame.data;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "arp.hpp"
+#include "lending_port.hpp"
 #include "round_trips.hpp"
 #include "traffic_tcp.hpp"
 #include "translating_device.hpp"
@@ -25,13 +26,12 @@ constexpr unsigned open_flows = 100, packets_per_flow = 20;
 constexpr Mac process_mac{2, 9, 9, 9, 9, 9};
 
 // The process: a device behind a port, whose frames have MAC addresses of its own.
-class Process final : public Port {
+class Process final : public LendingPort {
  public:
   Process(Side clients, Device::Choice choice) : device(clients, std::move(choice)) {}
 
   Device device;
   std::vector<Arp> heard;
-  unsigned lent = 0;
 
   void ask(const Arp& arp) {
     Frame frame = allocate();
@@ -50,14 +50,6 @@ class Process final : public Port {
       take(frame);
     }
     return count;
-  }
-  void release(const Frame* frames, unsigned count) override {
-    for (const Frame& frame : std::span(frames, count)) delete[] frame.data;
-    lent -= count;
-  }
-  Frame allocate() override {
-    ++lent;
-    return {new std::uint8_t[2048], 0, 2048, nullptr, Side::inside};
   }
   ~Process() override {
     for (const Frame& frame : waiting_) delete[] frame.data;

@@ -45,6 +45,17 @@ TEST_CASE("the last bucket takes everything above it") {
   CHECK(histogram->count(Histogram::bucket_of(100)) == 2);
 }
 
+TEST_CASE("the total takes each value for the middle of its bucket") {
+  auto histogram = std::make_unique<Histogram>();
+  CHECK(histogram->total().count == 0);
+  CHECK(histogram->total().nanoseconds == 0);
+  histogram->add(0, 7);
+  histogram->add(5, 2);
+  histogram->add(1000, 3);  // of 992 to 1023
+  CHECK(histogram->total().count == 12);
+  CHECK(histogram->total().nanoseconds == 2 * 5 + 3 * 1007);
+}
+
 TEST_CASE("dropped counts the engine's reasons and the function's own") {
   const auto stats = std::make_unique<Stats>();
   CHECK(stats->dropped() == 0);

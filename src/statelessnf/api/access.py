@@ -54,8 +54,11 @@ def standing_token(directory: Path) -> str:
 
 @contextmanager
 def announced(directory: Path, access: Access) -> Iterator[Path]:
-    """The file stands in `directory` (made if missing, for its owner only) while the context lasts. Raises OSError."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The file stands in the run directory while the context lasts.
+
+    Raises StoreRefused for a directory that is open to other users, OSError.
+    """
+    make_private(directory)
     path = write_access(directory, access)
     try:
         yield path

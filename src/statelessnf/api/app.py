@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from statelessnf.api import deployment, events, flows, instances, metrics
 from statelessnf.api.answers import handle_errors
 from statelessnf.api.guard import Guard
 from statelessnf.api.metrics import EventCounts
 from statelessnf.api.openapi import describe, problems
+from statelessnf.api.queries import only_known
 from statelessnf.errors import ConfigError
 from statelessnf.orchestrator.face import Face
 from statelessnf.records.records import Records
@@ -27,7 +28,7 @@ def make_app(face: Face, token: str, records: Records | None) -> FastAPI:
         raise ConfigError("the API needs a token that is not empty", "token")
     app = FastAPI(
         title="StatelessNF orchestrator", description=ABOUT, docs_url=None, redoc_url=None,
-        responses=problems(401, 500), redirect_slashes=False,
+        dependencies=[Depends(only_known)], responses=problems(401, 422, 500), redirect_slashes=False,
     )  # fmt: skip
     app.state.face, app.state.records = face, records
     app.state.ending, app.state.event_counts = asyncio.Event(), EventCounts()

@@ -47,14 +47,13 @@ async def _lines(events: AsyncIterator[EventDocument], ending: asyncio.Event) ->
     try:
         while not end.done():
             await asyncio.wait((following, end), timeout=QUIET, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done():
+            if following.done():
+                if (event := following.result()) is None:
+                    return
+                yield event.model_dump_json() + "\n"
+                following = _next(events)
+            elif not end.done():
                 yield "\n"
-                continue
-            event = following.result()
-            if event is None:
-                return
-            yield event.model_dump_json() + "\n"
-            following = _next(events)
     finally:
         end.cancel()
         following.cancel()

@@ -7,7 +7,6 @@ believed only where it is a number; what it does not say has no sample.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -74,10 +73,10 @@ _HOSTS: tuple[tuple[str, str, Callable[[HostDocument], float]], ...] = (
 
 
 def number(value: object) -> float | None:
-    """`value` if it can be a sample: finite and not negative."""
+    """`value` if it can be a sample: not negative, and not more than a counter of 64 bits holds."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) and value >= 0 else None
+    return float(value) if 0 <= value < 2**64 else None
 
 
 def word(value: object, known: Iterable[str] = ()) -> str:

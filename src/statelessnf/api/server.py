@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +53,9 @@ async def serve(
         finally:
             app.state.ending.set()
             server.should_exit = True
-            await asyncio.wait({task})
+            while not task.done():
+                with suppress(asyncio.CancelledError):  # a second one: it ends within GRACE, and nothing may be left
+                    await asyncio.wait({task})
 
 
 def _options(app: FastAPI, certificate: Certificate | None) -> uvicorn.Config:

@@ -28,11 +28,12 @@ def _downloads(axis: Any, measured: Measured) -> None:
         pairs = [pair for pair in measured.pairs if pair[0].side == side]
         for which, offset in ((0, -0.2), (1, 0.2)):
             seconds = sorted(pair[which].seconds for pair in pairs)
+            whole = min(pair[which].completed for pair in pairs)
+            words = f"{whole} of {measured.plan.downloads}"
+            axis.annotate(words, (place + offset, max(seconds)), ha="center", va="bottom", fontsize=8)
             alpha = FADED if which == 0 else 1.0
             axis.bar(place + offset, seconds[len(seconds) // 2], 0.36, color=COLOURS[side], alpha=alpha)
             axis.plot([place + offset] * len(seconds), seconds, "k.", markersize=4)
-        whole = min(failed.completed for _, failed in pairs)
-        axis.annotate(f"{whole} of {measured.plan.downloads}", (place + 0.2, 0), ha="center", va="bottom", fontsize=8)
     axis.set_xticks(range(len(sides)), sides)
     axis.set(ylabel="seconds", title="all downloads: without a failure (pale), with kill -9")
 

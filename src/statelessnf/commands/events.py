@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from statelessnf.api.client import Client, connected
 from statelessnf.api.documents import EventsDocument
@@ -12,7 +13,7 @@ from statelessnf.orchestrator.face import EventDocument
 
 def events(deployment: str, after: int, *, follow: bool, as_json: bool) -> None:
     """Runs the command; with `follow` until Ctrl-C or the orchestrator's end. Raises SnfError (see Client)."""
-    with connected(deployment) as client:
+    with connected(deployment) as client, suppress(KeyboardInterrupt):
         for event in _followed(client, after) if follow else _told(client, after):
             print(event.model_dump_json() if as_json else shown(event), flush=True)
 

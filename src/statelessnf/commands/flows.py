@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from statelessnf.api.client import Client, connected
-from statelessnf.commands.output import clean, console, seconds, table
+from statelessnf.commands.output import clean, seconds, show, table
 from statelessnf.records.records import EndDocument, Page, RecordDocument
 
 MOST = 1000  # records in an answer
@@ -33,7 +33,7 @@ def list_flows(deployment: str, wanted: Wanted, *, as_json: bool) -> None:
         print(page.model_dump_json())
         return
     columns = ("id", "protocol", "low", "high", "left", "bytes", "record")
-    console().print(table(columns, [_row(one) for one in page.records]))
+    show(table(columns, [_row(one) for one in page.records]))
     if page.cursor:
         print(f"there may be more: --cursor {clean(page.cursor)}", file=sys.stderr)
 
@@ -96,4 +96,4 @@ def _tell(one: RecordDocument, as_json: bool) -> None:
     ]  # fmt: skip
     rows += [("other id", one.other)] if one.other else []
     rows += [(f"record.{name}", value) for name, value in one.record.items()]
-    console().print(table(("", ""), rows))
+    show(table(("", ""), rows))

@@ -6,7 +6,7 @@ import json
 from urllib.parse import quote
 
 from statelessnf.api.client import LONG, connected
-from statelessnf.commands.output import console, line
+from statelessnf.commands.output import line, show
 from statelessnf.orchestrator.face import DeploymentDocument, InstanceDocument
 
 
@@ -50,4 +50,4 @@ def _tell(as_json: bool, document: str, text: str) -> None:
     if as_json:
         print(document)
     else:
-        console().print(line(text))
+        show(line(text))

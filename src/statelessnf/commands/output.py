@@ -22,6 +22,17 @@ def console() -> Console:
     return found if found.is_terminal else Console(highlight=False, width=WIDE)
 
 
+def show(shown: RenderableType) -> None:
+    """Prints it; where no terminal is, without blanks at the ends of lines."""
+    output = console()
+    if output.is_terminal:
+        output.print(shown)
+        return
+    with output.capture() as captured:
+        output.print(shown)
+    print("\n".join(text.rstrip() for text in captured.get().splitlines()), flush=True)
+
+
 def clean(text: object) -> str:
     """Without anything that is not printed as it is."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in str(text))
@@ -29,7 +40,7 @@ def clean(text: object) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], styles: Sequence[str] = ()) -> RenderableType:
     """Left-aligned columns; `styles`: of each row, where given."""
-    made = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    made = Table(*columns, box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for index, row in enumerate(rows):
         made.add_row(*(Text(clean(cell)) for cell in row), style=styles[index] if index < len(styles) else "")
     return made

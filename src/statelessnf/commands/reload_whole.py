@@ -7,7 +7,7 @@ from contextlib import closing
 from statelessnf.api.access import read_access
 from statelessnf.api.client import Client
 from statelessnf.api.documents import RevisionDocument
-from statelessnf.commands.output import console, line
+from statelessnf.commands.output import line, show
 from statelessnf.config import Deployment
 from statelessnf.errors import NotRunning
 
@@ -23,5 +23,5 @@ def reload_whole(deployment: Deployment, *, as_json: bool) -> bool:
     if as_json:
         print(found.model_dump_json())
     else:
-        console().print(line(f"{deployment.name}: revision {found.revision} is in force"))
+        show(line(f"{deployment.name}: revision {found.revision} is in force"))
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from pydantic import BaseModel
 from rich.console import Group, RenderableType
@@ -10,7 +11,7 @@ from rich.live import Live
 
 from statelessnf.api.client import Client, connected
 from statelessnf.api.documents import HostsDocument, InstancesDocument
-from statelessnf.commands.output import HEALTH_STYLES, console, line, seconds, table
+from statelessnf.commands.output import HEALTH_STYLES, console, line, seconds, show, table
 from statelessnf.orchestrator.face import DeploymentDocument, HostDocument, InstanceDocument, SteeringDocument
 
 PERIOD = 1.0  # seconds between two looks of --watch
@@ -30,10 +31,12 @@ def status(deployment: str, *, as_json: bool, watch: bool) -> None:
     with connected(deployment) as client:
         if not watch:
             _print(overview(client), as_json)
-        elif as_json or not console().is_terminal:
-            _repeat(client, as_json)
-        else:
-            _watch(client)
+            return
+        with suppress(KeyboardInterrupt):
+            if as_json or not console().is_terminal:
+                _repeat(client, as_json)
+            else:
+                _watch(client)
 
 
 def overview(client: Client) -> Overview:
@@ -50,7 +53,7 @@ def _print(found: Overview, as_json: bool) -> None:
     if as_json:
         print(found.model_dump_json(), flush=True)
     else:
-        console().print(shown(found))
+        show(shown(found))
 
 
 def _repeat(client: Client, as_json: bool) -> None:

@@ -93,10 +93,16 @@ class OpenVSwitch:
         bridge = ["--", "add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=netdev", "fail_mode=secure"]
         bridge += ["protocols=OpenFlow13", f"other-config:datapath-id={self._datapath:016x}"]
         ports = [word for port in self._ports for word in ("--", "add-port", BRIDGE, port)]
-        targets = ["--", "set-controller", BRIDGE, *self._controllers] if self._controllers else []
-        self._run("ovs-vsctl", "--retry", f"--timeout={_SECONDS}", *bridge, *ports, *targets)  # waits for both
-        for row in self.control("--bare", "--columns=_uuid", "list", "controller").split():
-            self.control("set", "controller", row, "max_backoff=1000", "connection_mode=out-of-band")
+        self._run("ovs-vsctl", "--retry", f"--timeout={_SECONDS}", *bridge, *ports, *self._targets())  # waits for both
+
+    def _targets(self) -> list[str]:
+        """Made with all of their settings, which a switch does not take over later."""
+        settings = ["max_backoff=1000", "connection_mode=out-of-band"]
+        words = []
+        for number, target in enumerate(self._controllers):
+            words += ["--", f"--id=@target{number}", "create", "controller", f'target="{target}"', *settings]
+        every = ",".join(f"@target{number}" for number in range(len(self._controllers)))
+        return [*words, "--", "set", "bridge", BRIDGE, f"controller=[{every}]"]
 
     def _start(self, program: str, *words: str | Path) -> None:
         control = f"--unixctl={self._folder}/{program}.ctl"

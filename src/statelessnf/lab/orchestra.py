@@ -170,7 +170,9 @@ class Orchestra:
 
     def events(self) -> list[dict[str, Any]]:
         """All that happened."""
-        told: list[dict[str, Any]] = self.ask("GET", "/events?most=10000")["events"]
+        told: list[dict[str, Any]] = []
+        while page := self.ask("GET", f"/events?after={told[-1]['number'] if told else 0}")["events"]:
+            told += page
         return told
 
     def signal(self, switch: Switch, name: str, number: signal.Signals) -> None:

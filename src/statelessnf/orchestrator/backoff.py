@@ -1,8 +1,7 @@
-"""How long a host, or a place, is left alone after a failure there: 0.5 s, doubled each time, up to 60 s.
+"""How long a host, or a place, is left alone after what was started there failed: 0.5 s, doubled up to 60 s.
 
 Only failures in a row count: one that comes after an instance has worked for `SETTLED` seconds, or after `QUIET`
-seconds without any, is a first one. Otherwise an instance that is killed now and then would keep its place shut for
-a minute.
+seconds without any, is a first one. Otherwise one that is killed now and then would keep its place shut for a minute.
 """
 
 from __future__ import annotations

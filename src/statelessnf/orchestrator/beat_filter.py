@@ -6,7 +6,7 @@ beats it writes the time into a table that both share, and lets through what com
 period. Periods begin at the same time for all pipes, so that one wake-up serves many. Everything else passes: what it
 does not know it never drops.
 
-It needs Linux 5.5 and CAP_BPF; where there is none `BeatFilter` raises OSError, and the listener does without.
+It needs Linux 5.8 and CAP_BPF; without them `BeatFilter` raises OSError, and the listener does without.
 """
 
 from __future__ import annotations

@@ -114,9 +114,15 @@ class Controller:
         observed = self.observe()
         self._scale(observed)
         actions = plan(self.desired(), observed)
-        self.settled = not actions and self.steersman.settled and not self.launcher.busy
+        self.settled = not actions and self._still(observed)
         for action in actions:
             self._apply(action)
+
+    def _still(self, observed: Observed) -> bool:
+        """As many carry as are wanted, and nothing is on its way."""
+        carry = len(observed.steered or ()) == self.kept.size
+        live = all(one.health is Health.live for one in observed.instances)
+        return carry and live and self.steersman.settled and not self.launcher.busy
 
     def observe(self) -> Observed:
         """Everything that is known."""

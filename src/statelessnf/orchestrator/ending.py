@@ -43,7 +43,8 @@ def stops(roster: Roster, carrying: frozenset[str], yields: Sighting | None) -> 
     """Those to be asked to end; none as long as the switch has not said who gets traffic."""
     if roster.size == 0:
         present = chain(roster.live, roster.coming, roster.doubted, roster.drained, roster.failed)
-        return [Stop(one.name, "the deployment goes down") for one in roster.endable(present)]
+        names = sorted(one.name for one in roster.endable(present))
+        return [Stop(name, "the deployment goes down") for name in names]
     chosen = _surplus(roster, carrying)
     if roster.drained:
         chosen += _put_away(roster, carrying)
@@ -102,7 +103,7 @@ def kills(roster: Roster, carrying: frozenset[str]) -> list[Kill]:
     victims = [one for one in roster.endable(roster.failed) if one.name not in carrying]
     if roster.blind:
         victims = [one for one in victims if not roster.was_heard(one)] or _sacrifice(roster)
-    return [Kill(one.name, _silence(roster, one)) for one in victims]
+    return [Kill(one.name, _silence(roster, one)) for one in sorted(victims, key=lambda one: one.name)]
 
 
 def _sacrifice(roster: Roster) -> list[Sighting]:
@@ -124,4 +125,5 @@ def _silence(roster: Roster, one: Sighting) -> str:
 def forgets(roster: Roster) -> list[Forget]:
     """Those that have ended and get no traffic any more."""
     known = roster.observed.steered is not None
-    return [Forget(one.name) for one in roster.ended if known and one.name not in roster.order]
+    names = sorted(one.name for one in roster.ended if known and one.name not in roster.order)
+    return [Forget(name) for name in names]

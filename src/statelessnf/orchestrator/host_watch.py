@@ -24,7 +24,12 @@ class WatchedHost:
     @property
     def reachable(self) -> bool:
         """Whether instances can be started there."""
-        return self.capacity is not None and self.driver.reachable
+        return self.measured and self.driver.reachable
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is known what it has."""
+        return self.capacity is not None
 
     def seen(self) -> Host:
         """For the plan."""

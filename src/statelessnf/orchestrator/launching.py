@@ -14,6 +14,7 @@ from statelessnf.errors import DriverError, SnfError
 from statelessnf.orchestrator.drivers.driver import BeatOrder, Launch, Order
 from statelessnf.orchestrator.events import Events
 from statelessnf.orchestrator.host_watch import WatchedHost
+from statelessnf.orchestrator.hosts import Share, share
 from statelessnf.orchestrator.journal import Journal
 from statelessnf.orchestrator.known import Known, KnownInstances
 from statelessnf.orchestrator.model import Place
@@ -83,6 +84,7 @@ class Launcher:
         entry = known.entry
         host = self._hosts[entry.host]
         try:
+            known.entry = entry = await self._shared(known)
             await self._journal.written()
             handle = await host.driver.start(self._launch(entry, kept, beats, pipes))
         except SnfError as error:
@@ -94,13 +96,24 @@ class Launcher:
         known.entry = known.entry.model_copy(update={"handle": handle})
         self._journal.put(known.entry)
 
+    async def _shared(self, known: Known) -> Entry:
+        """With its own cores and memory. Raises Refused: the host has no more; DriverError."""
+        entry = known.entry
+        host = self._hosts[entry.host]
+        capacity = await host.driver.capacity()
+        others = (one.entry for one in self._known if one is not known and one.entry.host == entry.host)
+        used = {other.slot: Share(other.cores, other.memory_mb) for other in others}
+        own = share(host.section, capacity, entry.slot, used)
+        entry = entry.model_copy(update={"cores": own.cores, "memory_mb": own.memory_mb})
+        self._journal.put(entry)
+        return entry
+
     def _launch(self, entry: Entry, kept: Kept, beats: BeatOrder, pipes: int) -> Launch:
-        section = self._hosts[entry.host].section
-        slot = section.slots[entry.slot]
+        slot = self._hosts[entry.host].section.slots[entry.slot]
         order = Order(
             name=entry.name, revision=entry.revision, inside=slot.inside, outside=slot.outside, pipes=pipes, beats=beats
         )
-        return Launch(order, kept.text, slot, entry.slot)
+        return Launch(order, kept.text, slot, entry.slot, entry.cores, entry.memory_mb)
 
     async def _end(self, known: Known, asked: Coroutine[Any, Any, None]) -> None:
         try:

@@ -95,6 +95,7 @@ class Lead:
             "controller": self.controller.run(),
             "steering": self._steer(),
             "traffic": self.controller.watch_traffic(),
+            "hosts": self._watch_hosts(),
             "figures": self._figures.run(),
             "api": self._serve(),
             "file": self._take_file(text),
@@ -117,10 +118,26 @@ class Lead:
         """Opens its driver, and adopts what runs there. A host that cannot be reached is tried again later."""
         try:
             await host.driver.open(self.controller.ended)
-            await host.measure()
-            await self.controller.adopt(host)
         except DriverError as error:
             host.problem = error.line()
+        else:
+            await self._measure(host)
+
+    async def _measure(self, host: WatchedHost) -> None:
+        await host.measure()
+        if host.measured:
+            try:
+                await self.controller.adopt(host)
+            except DriverError as error:
+                host.problem = error.line()
+
+    async def _watch_hosts(self) -> None:
+        """Hosts that come (back) are measured, and what runs there is adopted."""
+        while True:
+            await asyncio.sleep(AGAIN)
+            for host in self._hosts.values():
+                if not host.measured and host.driver.reachable:
+                    await self._measure(host)
 
     async def _steer(self) -> None:
         """Until the switch is open; then it is told what it was told last, and watched."""

@@ -30,13 +30,16 @@ def wanted(roster: Roster) -> int:
 
 
 def allowed(roster: Roster) -> int:
-    """Instances that may be started before there are too many: maximum, spares, and one while some are replaced.
+    """Instances that may be started: up to maximum and spares; and one more while one that works is replaced.
 
-    Those that have failed do not count, nor do leaving ones that are silent: they may be unreachable for good.
+    Not counted are those that have failed, leaving ones that are silent, and drained ones on hosts that cannot be
+    reached: they may stay for good.
     """
     leaving = sum(one.health is not Health.suspected for one in roster.leaving)
-    running = roster.have + len(roster.drained) + leaving
-    most = roster.desired.maximum + roster.desired.spares + (1 if roster.worn_ones else 0)
+    drained = sum(one.place.host not in roster.out_of_reach for one in roster.drained)
+    running = roster.have + drained + leaving
+    replacing = roster.worn_ones or (roster.willing and not roster.live)
+    most = roster.desired.maximum + roster.desired.spares + (1 if replacing else 0)
     return max(most - running, 0)
 
 

@@ -30,7 +30,7 @@ class Scaling:
     low_since: float | None = None
     not_before: float = 0.0  # cool-down: no change earlier
     settled: bool = False  # that many have carried since the last change
-    floor: int = 0  # not below, as long as `floor_packets` a second or nearly so many come
+    floor: int = 0  # not below, as long as nearly `floor_packets` a second come
     floor_packets: float = 0.0
 
 
@@ -42,7 +42,7 @@ class _Strain:
     work: float  # sum of utilisations
     offered: float  # the same with what was dropped
     drops: float  # packets a second
-    packets: float  # received a second
+    packets: float  # that came a second, dropped or not
     latency_us: float
 
 
@@ -75,7 +75,7 @@ def _strain(carriers: list[Sighting]) -> _Strain:
     slow = sum(load.latency_us * load.packets for load in loads) / packets if packets else 0.0
     offered = sum(load.utilisation * (1 + load.receive_drops / load.packets if load.packets else 1.0) for load in loads)
     drops = sum(load.receive_drops for load in loads)
-    return _Strain(len(carriers), sum(load.utilisation for load in loads), offered, drops, packets, slow)
+    return _Strain(len(carriers), sum(load.utilisation for load in loads), offered, drops, packets + drops, slow)
 
 
 def _arrived(state: Scaling, section: ScalingSection, carriers: int, now: float) -> Scaling:
@@ -101,7 +101,8 @@ def _noted(state: Scaling, section: ScalingSection, strain: _Strain, least: int,
     """Since when it is too much, since when too little."""
     troubled = _troubled(state, section, strain)
     high = troubled or strain.work / state.size > section.high
-    low = not high and state.size > least and strain.work / (state.size - 1) < section.low
+    saturated = strain.work / strain.carriers > section.high  # there may be more work than is seen
+    low = not high and not saturated and state.size > least and strain.work / (state.size - 1) < section.low
     high_since = now if state.high_since is None else state.high_since
     low_since = now if state.low_since is None else state.low_since
     return replace(state, high_since=high_since if high else None, low_since=low_since if low else None)

@@ -53,6 +53,8 @@ class Entry(BaseModel):
     revision: int
     token: str  # 32 hex digits, in its beats
     handle: str = ""  # the driver's; "": it was about to be started
+    cores: tuple[int, ...] = ()  # of its own; none: any
+    memory_mb: int = 0  # of its own; 0: no limit
     drained: bool = False
 
 

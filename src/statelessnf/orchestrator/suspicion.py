@@ -1,8 +1,8 @@
 """Who is believed to be alive, by beats alone; pure: the caller says what time it is.
 
-An instance is `starting` until each of its pipes has beaten and has its store; then `live`; `suspected` as soon as
-one of its pipes is silent for `limit`; and live again when each of its pipes has beaten since. A suspicion may be wrong
-and costs little: traffic moves to others and back, and no connection breaks.
+An instance is `starting` until each of its pipes has beaten and has its store; then it is `live`; `suspected` as soon
+as one of its pipes is silent for `limit`; and live again when each of its pipes has beaten since. A suspicion may be
+wrong and costs little: traffic moves to others and back, and no connection breaks.
 
 The caller reads all beats that wait, hands them to `heard`, and calls `look` when `heard` says so or `next_deadline` is
 reached. If that is late, it was the caller that slept, and silence proves nothing: the beats may still be on their way,

@@ -12,7 +12,7 @@ from threading import Lock
 
 from statelessnf.config import STALE_MARGIN, Deployment
 from statelessnf.errors import Refused
-from statelessnf.pipe_options import deployment_number
+from statelessnf.pipe_options import TOLD_MS, deployment_number
 from statelessnf.records.commits import Change, Commits, Fate, new_nonce
 from statelessnf.records.ids import cursor_of, id_of, key_of, place_of
 from statelessnf.records.layout import Layout, Value
@@ -25,13 +25,16 @@ from statelessnf.store.url import StoreUrl
 
 MOST = 1000  # records of a page
 ATTEMPTS = 8  # at a record that instances change meanwhile
-TOLD_MS = 60_000  # for so long an ended record with a timer stands, so that whoever ends the flow can tell of it
 
 
 class StoredRecords:
-    """`url`: of the deployment's store, unix or valkey. Used by several threads; `close` after the last call."""
+    """`url`: of the deployment's store as it runs, unix or valkey. For any thread; `close` after the last call."""
 
     def __init__(self, deployment: Deployment, url: StoreUrl) -> None:
+        """Connects with the first call. Raises Refused for the baseline, whose records are in no store."""
+        if url.kind not in ("unix", "valkey"):
+            do = "set store.url to a store that runs, or to 'embedded', whose socket is in the run directory"
+            raise Refused("the instances keep their records to themselves", f"store.url = {url.kind!r}", do)
         self._number = deployment_number(deployment.name)
         self._hold_ms = deployment.store.stale_ms + STALE_MARGIN
         self._layout = Layout(deployment.function_class, deployment.settings)
@@ -67,7 +70,7 @@ class StoredRecords:
             if found.value is None:
                 raise Refused(f"the record cannot be read: {found.problem}", id, "delete it")
             value = self._layout.changed(found.value, changes)
-            fate, stored = self._commit(found, found.value, value, now, value.deadline)
+            fate, stored = self._commit(found, found.value, value, now)
             if fate is Fate.broken:
                 raise Refused("the flow's other key holds another record", id, "delete this one")
             return None if fate is Fate.changed else self._reader.document(self._reader.found(found.key, stored), now)
@@ -101,19 +104,19 @@ class StoredRecords:
         """
         fate, value = Fate.broken, found.value
         if value is not None and self._layout.timed:
-            past = value._replace(deadline=max(0, now - STALE_MARGIN))
-            fate, _ = self._commit(found, value, past, now, now + TOLD_MS)
+            fate, _ = self._commit(found, value, value._replace(deadline=max(0, now - STALE_MARGIN)), now)
         elif value is not None and any(value.link):
-            until = now + self._hold_ms
-            nothing = value._replace(deadline=until, fields=bytes(len(value.fields)))
-            fate, _ = self._commit(found, value, nothing, now, until)
+            nothing = value._replace(deadline=now + self._hold_ms, fields=bytes(len(value.fields)))
+            fate, _ = self._commit(found, value, nothing, now)
         return self._commits.remove(found.key, found.stored) if fate is Fate.broken else fate
 
-    def _commit(self, found: Found, before: Value, after: Value, now: int, expire_at: int) -> tuple[Fate, bytes]:
-        """And the value that was written, if it was."""
+    def _commit(self, found: Found, before: Value, after: Value, now: int) -> tuple[Fate, bytes]:
+        """And the value that was written, if it was; the store keeps it for as long as an instance's."""
         other, stored = self._reader.other_key(found), self._layout.stored(after, new_nonce())
         keys: tuple[bytes, ...] = (found.key,)
         if other is not None:
             keys = (found.key, other) if before.opened_by(found.key, other) else (other, found.key)
-        counter = self._layout.counter(after) if self._layout.timed else None
+        expire_at, counter = after.deadline, None
+        if self._layout.timed:
+            expire_at, counter = expire_at + TOLD_MS, self._layout.counter(after)
         return self._commits.commit(Change(keys, found.stored, stored, expire_at, counter), now), stored

@@ -58,7 +58,8 @@ class Receiver:
                 return
             if len(content) == HEAD.size and ancillary:
                 seconds, ns = _TIMESPEC.unpack(ancillary[0][2])
-                self._take(*HEAD.unpack(content), seconds * 1_000_000_000 + ns + offset)
+                number, sent = HEAD.unpack(content)
+                self._take(number, sent, seconds * 1_000_000_000 + ns + offset)
 
     def _take(self, number: int, sent: int, arrived: int) -> None:
         if number >= len(self._seen):

@@ -17,7 +17,8 @@ BYTES = 64  # of payload
 FIRST_RATE = 100  # until the first one has come
 PORT = 7000  # of the server, and of the client
 BEGIN_SECONDS = 10.0
-SETTLE = 0.05  # seconds in which nothing more comes: then nothing is on its way any more
+BIN = 0.05  # seconds: as receive_worker.py counts
+SETTLE = BIN + 0.01  # seconds in which nothing more comes: then nothing is on its way, and bins are not shared
 
 Answer = dict[str, Any]
 
@@ -108,7 +109,7 @@ class Stream:
             missed=sent["missed"] - sent_before["missed"],
             pause_ms=sent["pause"] * 1000,
             gaps=tuple(gap for gap in (Gap(*fields) for fields in taken["gaps"]) if gap.at > self._began),
-            bins=tuple((when, count) for when, count in taken["bins"] if when >= self._began),
+            bins=tuple((when, count) for when, count in taken["bins"] if when + BIN > self._began),
         )
 
     def _stop(self) -> tuple[Answer, Answer]:

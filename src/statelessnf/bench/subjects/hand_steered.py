@@ -81,7 +81,8 @@ class HandSteered:
         self._watch(RateWatch(lambda: Meter(switch), _given, most, capacity, self._resize))
 
     def _watch(self, watch: Watch | RateWatch) -> None:
-        self._watches.append(self._stack.enter_context(watch))
+        self._watches.append(watch)
+        self._stack.enter_context(watch)
 
     def _resize(self, size: int) -> None:
         self._size = size

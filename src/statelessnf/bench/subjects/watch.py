@@ -33,6 +33,10 @@ class _Thread:
         if self._failure:
             raise LabError(f"the watcher failed: {self._failure}")
 
+    def join(self) -> None:
+        """Until the thread has ended by itself."""
+        self._thread.join()
+
     def _begin(self) -> None:
         try:
             self._run_it()

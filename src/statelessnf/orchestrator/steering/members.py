@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from statelessnf.errors import SteeringError
 from statelessnf.orchestrator.steering.steering import Member
@@ -13,7 +13,7 @@ MOST_SHARES = 1024  # sum of the weights
 
 def checked(members: Sequence[Member]) -> tuple[Member, ...]:
     """The same. Raises SteeringError: a port that is there twice, a weight below 1, too many shares."""
-    counts = Counter(ports_of(members))
+    counts = Counter(port for member in members for port in (member.inside, member.outside))
     if twice := [name for name, count in counts.items() if count > 1]:
         raise SteeringError("this port is that of two members, or both ports of one", twice[0], "give each its own")
     if any(member.weight < 1 for member in members):
@@ -23,9 +23,23 @@ def checked(members: Sequence[Member]) -> tuple[Member, ...]:
     return tuple(members)
 
 
-def ports_of(members: Iterable[Member]) -> Iterable[str]:
-    """Names of both ports of each."""
-    return (port for member in members for port in (member.inside, member.outside))
+class Places:
+    """Ports at which instances may send, and whose state is watched: all that have been named."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.inside: dict[str, None] = {}
+        self.outside: dict[str, None] = {}
+        self.add(checked(members))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self.inside, *self.outside))
+
+    def add(self, members: Sequence[Member]) -> bool:
+        """Whether one of their ports is new."""
+        before = len(self.inside) + len(self.outside)
+        self.inside.update(dict.fromkeys(member.inside for member in members))
+        self.outside.update(dict.fromkeys(member.outside for member in members))
+        return len(self.inside) + len(self.outside) > before
 
 
 def reachable(members: Iterable[Member], lost: Collection[str]) -> tuple[Member, ...]:

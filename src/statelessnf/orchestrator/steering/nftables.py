@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from statelessnf.errors import SteeringError
 from statelessnf.lab.namespaces import Namespace
-from statelessnf.orchestrator.steering.members import checked
+from statelessnf.orchestrator.steering.members import Places, checked
 from statelessnf.orchestrator.steering.nftables_table import Table
 from statelessnf.orchestrator.steering.steering import Changed, Member, Ports
 from statelessnf.orchestrator.steering.where import where_is
@@ -32,7 +32,7 @@ class NftablesSteering:
 
     def __init__(self, ports: Ports, name: str, namespace: str | None = None, places: Sequence[Member] = ()) -> None:
         self._namespace = Namespace(namespace) if namespace is not None else None
-        self._make = lambda: Table(ports, name, self._namespace, checked(places))
+        self._make = lambda: Table(ports, name, self._namespace, Places(places))
         self._table: Table | None = None
         self._told = False, frozenset[str]()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nftables")

@@ -6,13 +6,13 @@ would be lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from statelessnf.errors import SteeringError
 from statelessnf.lab.namespaces import Namespace
 from statelessnf.orchestrator.steering.interfaces import Interfaces, Link
 from statelessnf.orchestrator.steering.libnftables import Nftables
-from statelessnf.orchestrator.steering.members import ports_of, reachable
+from statelessnf.orchestrator.steering.members import Places, reachable
 from statelessnf.orchestrator.steering.rules import removal, ruleset, table_of
 from statelessnf.orchestrator.steering.steering import Member, Ports
 from statelessnf.orchestrator.steering.where import where_is
@@ -21,9 +21,9 @@ from statelessnf.orchestrator.steering.where import where_is
 class Table:
     """`usable` and `lost` may be read in any thread; they say what was found last."""
 
-    def __init__(self, ports: Ports, name: str, namespace: Namespace | None, places: Iterable[Member]) -> None:
+    def __init__(self, ports: Ports, name: str, namespace: Namespace | None, places: Places) -> None:
         self._ports, self._name, self._where = ports, table_of(name), where_is(namespace)
-        self._places = dict.fromkeys(places)
+        self._places = places
         self._wanted: tuple[Member, ...] | None = None  # None: nothing has been steered yet
         self._links: dict[str, Link] = {}  # those of our ports that are there
         self._behind = False  # the rules are not those for these links
@@ -44,11 +44,12 @@ class Table:
     @property
     def lost(self) -> frozenset[str]:
         """Ports of `places` that are not there, or down, or whose other end is."""
-        return frozenset(port for port in ports_of(self._places) if port not in self._links or not self._links[port].up)
+        return frozenset(port for port in self._places if port not in self._links or not self._links[port].up)
 
     def put(self, members: tuple[Member, ...]) -> None:
         """These from now on. Raises SteeringError: then those before. Tried again where an interface has just gone."""
-        self._places.update(dict.fromkeys(members))
+        if self._places.add(members):
+            self._read()
         known = self._links
         try:
             self._apply(members)
@@ -70,7 +71,7 @@ class Table:
     def sent(self) -> dict[str, int]:
         """Packets that each of the members' ports was given, as long as it has been there."""
         sent = self.interfaces.sent()
-        return {port: sent[port] for port in ports_of(self._places) if port in sent}
+        return {port: sent[port] for port in self._places if port in sent}
 
     def remove(self) -> None:
         """The table is gone, and does not come back by itself."""
@@ -83,19 +84,16 @@ class Table:
         self.interfaces.close()
 
     def _read(self) -> None:
-        ours = {self._ports.clients, self._ports.servers, *ports_of(self._places)}
+        ours = {self._ports.clients, self._ports.servers, *self._places}
         self._links = {name: link for name, link in self.interfaces.read().items() if name in ours}
 
     def _missing(self) -> Sequence[str]:
         return [port for port in (self._ports.clients, self._ports.servers) if port not in self._links]
 
     def _apply(self, members: tuple[Member, ...]) -> None:
-        new = {*ports_of(members)} - self._links.keys()
-        if new:
-            self._read()
         if missing := self._missing():
             raise SteeringError(f"the switch has no port {missing[0]!r}", self._where, "make it, or name another one")
-        inside = [place.inside for place in self._places if place.inside in self._links]
-        outside = [place.outside for place in self._places if place.outside in self._links]
+        inside = [port for port in self._places.inside if port in self._links]
+        outside = [port for port in self._places.outside if port in self._links]
         self._nftables.apply(ruleset(self._name, self._ports, reachable(members, self.lost), inside, outside))
         self._behind = False

@@ -15,7 +15,7 @@ from socket import AF_INET, AF_INET6, create_server
 
 from statelessnf.errors import SteeringError
 from statelessnf.lab.namespaces import Namespace
-from statelessnf.orchestrator.steering.members import checked
+from statelessnf.orchestrator.steering.members import Places, checked
 from statelessnf.orchestrator.steering.openflow_program import Identity
 from statelessnf.orchestrator.steering.openflow_reading import Misbehaviour
 from statelessnf.orchestrator.steering.openflow_switch import Purpose, Switch
@@ -46,7 +46,7 @@ class OpenflowSteering:
             raise SteeringError("an OpenFlow switch cannot spread packet by packet", "orchestrator.steering.spread", do)
         self._listen, self._datapath = listen, datapath
         self._namespace = Namespace(namespace) if namespace is not None else None
-        self._purpose = Purpose(ports, Identity(name), table, priority, dict.fromkeys(checked(places)))
+        self._purpose = Purpose(ports, Identity(name), table, priority, Places(places))
         self._wanted: tuple[Member, ...] | None = None  # None: nothing has been steered yet
         self._switch: Switch | None = None
         self._number = 0  # the datapath that was there last
@@ -162,7 +162,7 @@ class OpenflowSteering:
             self.closed["too many connections"] += 1
             writer.transport.abort()
             return
-        task = asyncio.create_task(self._serve(Switch(reader, writer, self._purpose, self._stirred.set)))
+        task = asyncio.create_task(self._serve(Switch(reader, writer, self._purpose, self._heard)))
         self._sessions.add(task)
         task.add_done_callback(self._sessions.discard)
 
@@ -197,6 +197,11 @@ class OpenflowSteering:
         if self._switch is not None:
             self._switch.channel.abort()
         self._switch, self._number = switch, datapath
+        self._stirred.set()
+
+    def _heard(self) -> None:
+        """Of a port: told at once, and then what follows from it is done."""
+        self._tell()
         self._stirred.set()
 
     def _tell(self) -> None:

@@ -17,7 +17,7 @@ from statelessnf.orchestrator.steering.openflow_reading import HEADER, VERSION, 
 
 ANSWER_SECONDS = 2.0
 ECHO_SECONDS = 1.0
-SILENCE_SECONDS = 3.0
+_SILENT = 3  # of them without a message
 MOST_BYTES = 4 << 20  # of an answer in parts
 MOST_UNASKED = 1000  # messages a second that nobody has asked for
 _T = TypeVar("_T")
@@ -32,7 +32,6 @@ class Channel:
     ) -> None:
         self._reader, self._writer, self._news = reader, writer, news
         self._last = self._unasked = self._read = 0
-        self._heard = asyncio.get_running_loop().time()
         self._waiting: dict[int, asyncio.Future[Message]] = {}  # by transaction
         self._parts: dict[int, bytearray] = {}
         self._errors: dict[int, tuple[int, int]] | None = None  # of the transaction under way
@@ -68,13 +67,17 @@ class Channel:
                     future.set_exception(SteeringError("the connection has ended", self.name))
 
     async def live(self) -> None:
-        """Asks for signs of life. Raises Misbehaviour when there are none."""
-        while True:
-            await asyncio.sleep(ECHO_SECONDS)
-            if asyncio.get_running_loop().time() - self._heard > SILENCE_SECONDS:
-                raise Misbehaviour("silent")
-            self._unasked = 0
+        """Asks for signs of life. Raises Misbehaviour when there has been none for some of them.
+
+        By count and not by the clock: an event loop that was late finds the answers waiting.
+        """
+        unanswered = 0
+        while unanswered < _SILENT:
+            read, self._unasked = self._read, 0
             self._writer.write(self._numbered(messages.echo_request())[1])
+            await asyncio.sleep(ECHO_SECONDS)
+            unanswered = unanswered + 1 if self._read == read else 0
+        raise Misbehaviour("silent")
 
     async def change(self, changes: Sequence[bytes]) -> None:
         """Carries them out; returns when the switch has confirmed that. Raises SteeringError: what it refused."""
@@ -137,7 +140,6 @@ class Channel:
             body = await self._reader.readexactly(length - HEADER.size)
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError("closed by the switch") from error
-        self._heard = asyncio.get_running_loop().time()
         self._read += 1
         if self._read % _TURN == 0:
             await asyncio.sleep(0)  # what has been received can be read without waiting, all of it

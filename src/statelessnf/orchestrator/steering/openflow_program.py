@@ -23,6 +23,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Literal
 
+from statelessnf.orchestrator.steering.members import Places
 from statelessnf.orchestrator.steering.steering import Member, Ports
 
 Kind = Literal["select", "all", "failover"]
@@ -107,7 +108,7 @@ class _Side:
 
 def program(
     identity: Identity, ports: Ports, priority: int, numbers: Mapping[str, int], members: Sequence[Member],
-    places: Sequence[Member],
+    places: Places,
 ) -> Program:  # fmt: skip
     """What the switch is to hold that these members get the traffic. `numbers`: of the ports, by name.
 
@@ -169,8 +170,8 @@ def _flows(side: _Side, ports: Ports, priority: int) -> Iterator[Flow]:
             yield Flow(priority + 1, (*ours, *message), to)
 
 
-def _returning(ports: Ports, priority: int, numbers: Mapping[str, int], places: Sequence[Member]) -> Iterator[Flow]:
-    for place in places:
-        for port, out in ((place.inside, ports.clients), (place.outside, ports.servers)):
-            if port in numbers:
-                yield Flow(priority, (("in_port", numbers[port]),), Bucket(numbers[out]))
+def _returning(ports: Ports, priority: int, numbers: Mapping[str, int], places: Places) -> Iterator[Flow]:
+    for names, out in ((places.inside, ports.clients), (places.outside, ports.servers)):
+        for name in names:
+            if name in numbers:
+                yield Flow(priority, (("in_port", numbers[name]),), Bucket(numbers[out]))

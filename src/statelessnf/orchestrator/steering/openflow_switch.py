@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from statelessnf.errors import SteeringError
 from statelessnf.orchestrator.steering import openflow_messages as messages
 from statelessnf.orchestrator.steering import openflow_reading as reading
-from statelessnf.orchestrator.steering.members import ports_of, reachable
+from statelessnf.orchestrator.steering.members import Places, reachable
 from statelessnf.orchestrator.steering.openflow_channel import Channel
 from statelessnf.orchestrator.steering.openflow_holding import Holding
 from statelessnf.orchestrator.steering.openflow_program import Identity, program
@@ -28,11 +28,11 @@ class Purpose:
     identity: Identity
     table: int
     priority: int
-    places: dict[Member, None] = field(default_factory=dict)
+    places: Places
 
     def names(self) -> Iterable[str]:
         """Of the ports that matter."""
-        return (self.ports.clients, self.ports.servers, *ports_of(self.places))
+        return (self.ports.clients, self.ports.servers, *self.places)
 
 
 class Switch:
@@ -53,8 +53,8 @@ class Switch:
     @property
     def lost(self) -> frozenset[str]:
         """Ports of places that are not there, or down."""
-        places = ports_of(self._purpose.places)
-        return frozenset(port for port in places if port not in self._ports or not self._ports[port].up)
+        places, ports = self._purpose.places, self._ports
+        return frozenset(port for port in places if port not in ports or not ports[port].up)
 
     @property
     def holds(self) -> bool:
@@ -73,17 +73,16 @@ class Switch:
     async def put(self, members: tuple[Member, ...]) -> None:
         """These get the traffic, as far as they are not lost; returns when the switch has confirmed it."""
         purpose = self._purpose
-        new = dict.fromkeys(members).keys() - purpose.places.keys()
-        purpose.places.update(dict.fromkeys(members))
-        if new:
+        if purpose.places.add(members):
             await self.learn()
         for port in (purpose.ports.clients, purpose.ports.servers):
             if port not in self._ports:
                 do = "add it to the bridge, or name another one"
                 raise SteeringError(f"the switch has no port {port!r}", self.channel.name, do)
         numbers = {name: port.number for name, port in self._ports.items()}
-        usable, places = reachable(members, self.lost), list(purpose.places)
-        await self._holding.put(program(purpose.identity, purpose.ports, purpose.priority, numbers, usable, places))
+        usable = reachable(members, self.lost)
+        wanted = program(purpose.identity, purpose.ports, purpose.priority, numbers, usable, purpose.places)
+        await self._holding.put(wanted)
 
     async def remove(self) -> None:
         """All that is ours."""
@@ -92,7 +91,7 @@ class Switch:
     async def sent(self) -> dict[str, int]:
         """Packets that each of the members' ports was given, by name."""
         counts = await self.channel.question(messages.counts_request(), reading.counts)
-        numbers = {name: self._ports[name].number for name in ports_of(self._purpose.places) if name in self._ports}
+        numbers = {name: self._ports[name].number for name in self._purpose.places if name in self._ports}
         return {name: counts[number] for name, number in numbers.items() if number in counts}
 
     def _news(self, there: bool, port: Port) -> None:

@@ -1,0 +1,210 @@
+"""Instances are suspected in time, never for a pause of the one who watches, and come back by their beats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+from math import inf
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from statelessnf.orchestrator.backoff import MOST, Backoff
+from statelessnf.orchestrator.model import Health
+from statelessnf.orchestrator.suspicion import FAULT_SECONDS, Change, Suspicion
+
+BEAT, LIMIT = 0.005, 0.015
+
+
+def live(pipes: int = 1, names: str = "a") -> Suspicion:
+    suspicion = Suspicion(LIMIT)
+    for name in names:
+        suspicion.watch(name, pipes, 0.0)
+        for pipe in range(pipes):
+            suspicion.heard(name, pipe, pipes, True, 0.0)
+    assert {change.health for change in suspicion.look(0.0)} == {Health.live}
+    return suspicion
+
+
+def test_starting_until_each_pipe_has_its_store() -> None:
+    suspicion = Suspicion(LIMIT)
+    suspicion.watch("a", 2, 0.0)
+    assert suspicion.next_deadline == inf
+    assert not suspicion.heard("a", 0, 2, True, 1.0)
+    assert not suspicion.heard("a", 1, 2, False, 1.0)
+    assert suspicion.look(1.0) == ()
+    assert suspicion.heard("a", 1, 2, True, 1.004)
+    assert suspicion.look(1.004) == (Change("a", Health.live),)
+    assert suspicion.health("a") == (Health.live, 1.004)
+    assert suspicion.next_deadline == pytest.approx(1.0 + LIMIT)
+
+
+def test_one_silent_pipe_is_enough_and_each_must_be_heard_again() -> None:
+    suspicion = live(2)
+    for beat in range(1, 4):
+        suspicion.heard("a", 0, 2, True, beat * BEAT)
+    assert suspicion.next_deadline == LIMIT
+    assert suspicion.look(LIMIT) == (Change("a", Health.suspected, 1, LIMIT),)
+    assert suspicion.next_deadline == inf
+    assert not suspicion.heard("a", 0, 2, True, 0.016)
+    assert suspicion.look(0.016) == ()
+    assert suspicion.heard("a", 1, 2, False, 0.017)  # it lost its store, not its life
+    assert suspicion.look(0.017) == (Change("a", Health.live),)
+    assert suspicion.faults("a", 0.02) == 1
+    assert suspicion.faults("a", LIMIT + FAULT_SECONDS + 0.001) == 0
+
+
+def test_beats_from_before_the_suspicion_bring_nobody_back() -> None:
+    suspicion = live(2)
+    suspicion.heard("a", 0, 2, True, 0.0149)
+    suspicion.look(LIMIT)
+    assert not suspicion.heard("a", 1, 2, True, 0.016)
+
+
+def test_pipes_come_and_go() -> None:
+    suspicion = live(1)
+    suspicion.heard("a", 0, 2, True, 0.01)
+    suspicion.heard("a", 0, 2, True, 0.024)
+    assert suspicion.look(0.0151) == ()
+    assert suspicion.next_deadline == pytest.approx(0.025)  # the new one was expected from its first mention
+    suspicion.heard("a", 0, 1, True, 0.024)
+    assert suspicion.look(0.025) == ()
+    assert suspicion.next_deadline == pytest.approx(0.039)
+
+
+def test_adopted_ones_live_unless_they_fall_silent() -> None:
+    suspicion = Suspicion(LIMIT)
+    suspicion.watch("a", 2, 1.0, adopted=True)
+    assert suspicion.next_deadline == 1.0 + LIMIT
+    assert suspicion.health("a") == (Health.live, 1.0)
+    assert [change.health for change in suspicion.look(1.0 + LIMIT)] == [Health.suspected]
+
+
+def test_the_end_is_final_and_strangers_are_nobody() -> None:
+    suspicion = live()
+    assert suspicion.ended("a", 0.001)
+    assert not suspicion.ended("a", 0.002)
+    assert not suspicion.heard("a", 0, 1, True, 0.002)
+    assert suspicion.look(0.1) == ()
+    assert suspicion.next_deadline == inf
+    suspicion.forget("a")
+    assert not suspicion.heard("a", 0, 1, True, 0.2)
+    assert not suspicion.ended("a", 0.2)
+    with pytest.raises(KeyError):
+        suspicion.health("a")
+
+
+def test_a_late_look_suspects_nobody_for_as_long_again() -> None:
+    suspicion = live(1, "ab")
+    late = LIMIT + 0.008
+    assert suspicion.look(late) == ()
+    assert suspicion.next_deadline == pytest.approx(late + 0.008)
+    suspicion.heard("a", 0, 1, True, late + 0.003)
+    assert [change.name for change in suspicion.look(suspicion.next_deadline)] == ["b"]
+
+
+def test_grace_is_never_more_than_the_limit() -> None:
+    suspicion = live()
+    suspicion.look(60.0)
+    assert suspicion.next_deadline == pytest.approx(60.0 + LIMIT)
+    assert suspicion.look(60.0 + LIMIT) != ()
+
+
+def test_one_who_is_always_late_still_sees_the_dead() -> None:
+    suspicion, now = live(), 0.0
+    for _ in range(20):
+        now = suspicion.next_deadline + 0.004
+        if suspicion.look(now):
+            break
+    assert now <= 6 * LIMIT
+
+
+@dataclass
+class Wire:
+    """Beats on their way to an orchestrator that sleeps now and then; instances pause and die."""
+
+    suspicion: Suspicion = field(default_factory=lambda: Suspicion(LIMIT))
+    changes: list[tuple[float, Change]] = field(default_factory=list)
+
+    def run(self, pauses: dict[int, list[tuple[float, float]]], sleeps: list[tuple[float, float]], end: float) -> None:
+        """`pauses` of each instance and `sleeps` of the orchestrator: from, to."""
+        queue: list[tuple[float, int, int, float]] = []  # when it is read, tie, instance, when it is sent next
+        ties = count()
+        for instance in pauses:
+            self.suspicion.watch(str(instance), 1, 0.0)
+            heappush(queue, (instance * 0.001, next(ties), instance, instance * 0.001))
+        now = 0.0
+        while now < end:
+            now = awake(min(queue[0][0], self.suspicion.next_deadline), sleeps)
+            news = False
+            while queue[0][0] <= now:  # all that waits is read first
+                _, _, instance, sent = heappop(queue)
+                news |= self.suspicion.heard(str(instance), 0, 1, True, now)
+                following = awake(sent + BEAT, pauses[instance])
+                heappush(queue, (following, next(ties), instance, following))
+            if news or now >= self.suspicion.next_deadline:
+                self.changes += [(now, change) for change in self.suspicion.look(now)]
+
+
+def awake(time: float, sleeps: list[tuple[float, float]]) -> float:
+    """The first moment at or after `time` that is in none of them."""
+    for begin, until in sorted(sleeps):
+        if begin <= time < until:
+            time = until
+    return time
+
+
+_sleeps = st.lists(st.tuples(st.floats(0.02, 0.4), st.floats(0.001, 0.1)), max_size=6).map(
+    lambda some: [(begin, begin + length) for begin, length in some]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_sleeps, st.booleans())
+def test_own_sleep_is_nobodys_silence(sleeps: list[tuple[float, float]], together: bool) -> None:
+    """Also if all processes of the machine sleep at the same time."""
+    wire = Wire()
+    wire.run({0: sleeps if together else [], 1: sleeps if together else []}, sleeps, 0.6)
+    assert [change.health for _, change in wire.changes] == [Health.live, Health.live]
+
+
+@settings(max_examples=150, deadline=None)
+@given(_sleeps, st.floats(0.05, 0.4))
+def test_the_dead_are_seen_and_the_living_are_not_taken_for_them(
+    sleeps: list[tuple[float, float]], death: float
+) -> None:
+    wire = Wire()
+    wire.run({0: [], 1: [(death, 1e9)]}, sleeps, 0.9)
+    seen = [(now, change) for now, change in wire.changes if change.health is Health.suspected]
+    assert [change.name for _, change in seen] == ["1"]
+    slept = sum(until - begin for begin, until in sleeps)
+    assert seen[0][0] <= death + LIMIT + 2 * slept + 0.001
+    if not sleeps:
+        assert seen[0][0] >= death + LIMIT - BEAT
+
+
+@settings(max_examples=100, deadline=None)
+@given(_sleeps)
+def test_whoever_was_merely_slow_is_live_again(pauses: list[tuple[float, float]]) -> None:
+    wire = Wire()
+    wire.run({0: pauses, 1: []}, [], 0.9)
+    assert wire.suspicion.health("0")[0] is Health.live
+    assert wire.suspicion.faults("1", 0.9) == 0
+    mine = [change.health for _, change in wire.changes if change.name == "0"]
+    assert mine == [Health.live, *[Health.suspected, Health.live] * wire.suspicion.faults("0", 0.9)]
+
+
+def test_backoff_doubles_for_failures_in_a_row_and_forgets() -> None:
+    backoff, now = Backoff(), 100.0
+    assert backoff.not_before("h") == 0.0
+    waits = []
+    for _ in range(9):
+        waits.append(backoff.failed("h", now, worked=1.0) - now)
+        now += waits[-1]
+    assert waits == [0.5, 1, 2, 4, 8, 16, 32, MOST, MOST]
+    assert backoff.not_before("other") == 0.0
+    assert backoff.failed("h", now, worked=5.0) == now + 0.5  # it had worked
+    assert backoff.failed("h", now + 1) == now + 2
+    assert backoff.failed("h", now + 301.5) == now + 302
