@@ -21,7 +21,8 @@ from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, connect
 from statelessnf.lab.namespaces import Namespace
 from statelessnf.orchestrator.drivers.docker import DockerDriver
-from statelessnf.orchestrator.drivers.docker_container import Setting, description
+from statelessnf.orchestrator.drivers.docker_container import Handle, Setting, description
+from statelessnf.orchestrator.drivers.docker_engine import Engine
 from statelessnf.orchestrator.drivers.driver import Slot
 from statelessnf.orchestrator.drivers.facts import facts_of
 
@@ -143,6 +144,24 @@ def test_an_end_while_the_engine_was_away_is_told_later(world: DockerWorld, engi
 
     with FaultProxy(Path(engine.removeprefix("unix://")), tmp_path / "p") as proxy:
         asyncio.run(scene(proxy))
+
+
+@pytest.mark.root
+def test_an_end_before_the_start_has_returned_is_told(world: DockerWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Engine.begin
+
+    def begin_and_wait(engine: Engine, handle: Handle) -> None:
+        begin(engine, handle)
+        engine._api.wait(handle.container)
+
+    monkeypatch.setattr(Engine, "begin", begin_and_wait)
+
+    async def scene() -> None:
+        async with opened(world) as (driver, ends):
+            await driver.start(launch(world.folder, "one", "broken"))
+            assert (await ends.next())[1].startswith("exit code 1")
+
+    asyncio.run(scene())
 
 
 @pytest.mark.root
