@@ -15,7 +15,7 @@ PYTEST_FLAGS += $(if $(filter true,$(CI)),--require-root)
 engine_sources := CMakeLists.txt dpdk.cmake pyproject.toml $(wildcard engine/*)
 cpp_files = git ls-files -- '*.cpp' '*.hpp'
 
-.PHONY: help setup packages build run test check fuzz bench fmt clean
+.PHONY: help setup packages build run test check fuzz bench image fmt clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ bench: setup ## the measurements: store, throughput, latency, footprint (tables,
 	@$(BIN)/snf bench throughput
 	@$(BIN)/snf bench latency
 	@$(BIN)/snf bench footprint
+
+image: ## the Docker image `statelessnf` (wants a registry for its base; without one: scripts/local_image.py)
+	@timeout 1200 docker build --tag statelessnf .
 
 fmt: build ## format all sources
 	@$(BIN)/ruff check --fix-only --quiet .

@@ -15,12 +15,14 @@ import pytest
 from pyroute2 import IPRoute
 
 from driver_worlds import DockerWorld, Ends, launch, opened, running_dockerd, until, up
+from fault_proxy import FaultProxy
 from statelessnf.errors import DriverError
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, connect
 from statelessnf.lab.namespaces import Namespace
 from statelessnf.orchestrator.drivers.docker import DockerDriver
-from statelessnf.orchestrator.drivers.docker_container import Setting, description
+from statelessnf.orchestrator.drivers.docker_container import Handle, Setting, description
+from statelessnf.orchestrator.drivers.docker_engine import Engine
 from statelessnf.orchestrator.drivers.driver import Slot
 from statelessnf.orchestrator.drivers.facts import facts_of
 
@@ -115,6 +117,49 @@ def test_a_start_without_its_interfaces_leaves_nothing(world: DockerWorld, home:
                 await driver.start(launch(world.folder, "one", slot=slot))
             assert await names_in(home) == ["inside", "lo", "outside"]
             assert not world.left()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.root
+def test_an_end_while_the_engine_was_away_is_told_later(world: DockerWorld, engine: str, tmp_path: Path) -> None:
+    async def scene(proxy: FaultProxy) -> None:
+        driver, ends = world.driver(address=f"unix://{proxy.path}"), Ends()
+        await driver.open(ends)
+        try:
+            await driver.start(launch(world.folder, "one"))
+            found = await up(world, "one")
+            await until(lambda: driver.reachable)
+            proxy.refuse(True)
+            proxy.cut()
+            await until(lambda: not driver.reachable)
+            os.kill(world.pid(found), signal.SIGKILL)
+            await until(lambda: not world.alive(found))
+            assert not ends.seen
+            proxy.refuse(False)
+            assert await ends.next() == ("one", "killed by SIGKILL: stand-in: begins")
+            assert driver.reachable
+        finally:
+            await driver.close()
+
+    with FaultProxy(Path(engine.removeprefix("unix://")), tmp_path / "p") as proxy:
+        asyncio.run(scene(proxy))
+
+
+@pytest.mark.root
+def test_an_end_before_the_start_has_returned_is_told(world: DockerWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Engine.begin
+
+    def begin_and_wait(engine: Engine, handle: Handle) -> None:
+        begin(engine, handle)
+        engine._api.wait(handle.container)
+
+    monkeypatch.setattr(Engine, "begin", begin_and_wait)
+
+    async def scene() -> None:
+        async with opened(world) as (driver, ends):
+            await driver.start(launch(world.folder, "one", "broken"))
+            assert (await ends.next())[1].startswith("exit code 1")
 
     asyncio.run(scene())
 

@@ -137,6 +137,21 @@ def test_close_leaves_it_running_and_another_driver_adopts_it(world: World) -> N
     asyncio.run(scene())
 
 
+def test_one_whose_start_nobody_has_seen_end_is_found_by_its_name(world: World) -> None:
+    async def scene() -> None:
+        async with opened(world) as (driver, _):
+            await driver.start(launch(world.folder, "orphan"))
+            await up(world, "orphan")
+        async with opened(world) as (driver, ends):
+            assert not await driver.adopt("nobody", "")
+            assert await driver.adopt("orphan", "")
+            await driver.stop("orphan")
+            assert (await ends.next())[0] == "orphan"
+            assert not world.left()
+
+    asyncio.run(scene())
+
+
 def test_what_has_ended_unseen_is_not_adopted(world: World) -> None:
     async def scene() -> None:
         async with opened(world) as (driver, _):

@@ -13,7 +13,6 @@ from pydantic import TypeAdapter, ValidationError
 from statelessnf.api.server import Certificate, serve
 from statelessnf.errors import ConfigError
 from statelessnf.orchestrator.agent import Desks, make_app
-from statelessnf.orchestrator.drivers.docker import DockerDriver
 from statelessnf.orchestrator.drivers.driver import Driver
 from statelessnf.orchestrator.drivers.process import ProcessDriver
 from statelessnf.orchestrator.drivers.wire import Kind
@@ -44,7 +43,11 @@ async def _run(listen: str, token: str, tls: Certificate | None) -> None:
 
 
 def _make(kind: Kind, image: str) -> Driver:
-    return ProcessDriver() if kind == "process" else DockerDriver(image)
+    if kind == "process":
+        return ProcessDriver()
+    from statelessnf.orchestrator.drivers.docker import DockerDriver  # here, as it takes a while
+
+    return DockerDriver(image)
 
 
 def _certificate(certificate: Path | None, key: Path | None) -> Certificate | None:

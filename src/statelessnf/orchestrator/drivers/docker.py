@@ -59,7 +59,9 @@ class DockerDriver:
         """See `Driver`."""
         if name in self._handles:
             return True
-        known = _parsed(name, handle)
+        known = _parsed(name, handle) if handle else await asyncio.to_thread(self._engine.search, name)
+        if known is None:
+            return False
         state = await asyncio.to_thread(self._engine.state, known)
         if state is not None and state["Config"]["Labels"].get(INSTANCE_LABEL) != name:
             raise DriverError("this container is another instance's", f"{name}: {handle}", "forget the instance")

@@ -24,6 +24,7 @@ from statelessnf.orchestrator.drivers.facts import Facts
 
 FOLDERS_LABEL = "statelessnf.folders"  # of an image: folders of the host that it needs, as a JSON list
 DEPLOYMENT_LABEL, INSTANCE_LABEL = "statelessnf.deployment", "statelessnf.instance"
+LENT_LABEL = "statelessnf.lent"  # interfaces, and the namespace that they come from, as JSON
 CACHE_VOLUME, CACHE = "statelessnf-cache", "/var/cache/statelessnf"  # compiled functions
 INSIDE = "etc/statelessnf"  # where document and order are, within the container
 SNF = ("python3", "-m", "statelessnf.cli")
@@ -52,6 +53,12 @@ class Handle(BaseModel):
         return f"statelessnf-{self.container[:12]}"
 
 
+def handle_of(container: dict[str, Any]) -> Handle:
+    """Of a container as a list of the Engine has it. Raises ValueError for labels that are not ours."""
+    lent = json.loads(container["Labels"][LENT_LABEL])
+    return Handle.model_validate_json(json.dumps({"container": container["Id"], **lent}))
+
+
 def uses_pci(slot: Slot) -> bool:
     """Whether a port of the slot is a PCI device, such as a virtual function."""
     return any(_PCI.fullmatch(port) for port in (slot.inside, slot.outside))
@@ -78,7 +85,11 @@ def description(launch: Launch, setting: Setting) -> dict[str, Any]:
     return {
         "Image": setting.image["Id"],
         "Cmd": _words(launch, setting.command),
-        "Labels": {DEPLOYMENT_LABEL: setting.facts.name, INSTANCE_LABEL: launch.order.name},
+        "Labels": {
+            DEPLOYMENT_LABEL: setting.facts.name,
+            INSTANCE_LABEL: launch.order.name,
+            LENT_LABEL: json.dumps({"interfaces": launch.slot.interfaces, "home": launch.slot.namespace}),
+        },
         "HostConfig": {
             "NetworkMode": "none",
             "RestartPolicy": {"Name": "no"},

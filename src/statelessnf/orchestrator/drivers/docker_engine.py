@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,11 +24,14 @@ from statelessnf.orchestrator.drivers.capacity import measured
 from statelessnf.orchestrator.drivers.docker_container import (
     BEFORE_BPF,
     BPF,
+    INSTANCE_LABEL,
+    LENT_LABEL,
     Handle,
     Setting,
     archive,
     container_name,
     description,
+    handle_of,
 )
 from statelessnf.orchestrator.drivers.driver import Capacity, Launch
 from statelessnf.orchestrator.drivers.facts import Facts, facts_of
@@ -53,6 +57,7 @@ class Engine:
     def client(self) -> Any:
         """A connection of its own. Certificates for tcp:// are found as by Docker's own commands (DOCKER_CERT_PATH)."""
         with self._asked("cannot be reached"):
+            self._knock()
             options = kwargs_from_env({**os.environ, "DOCKER_HOST": self.address})
             return docker.APIClient(timeout=TIMEOUT, use_ssh_client=self.address.startswith("ssh://"), **options)
 
@@ -61,7 +66,14 @@ class Engine:
         with self._connecting:
             if self._known is None:
                 self._known = self.client()
+            self._knock()
             return self._known
+
+    def _knock(self) -> None:
+        """Raises OSError if nobody listens: the SDK would leave its socket to the garbage collector."""
+        if self.local:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(self.address.removeprefix("unix://"))
 
     def close(self) -> None:
         """Lets go of the connection."""
@@ -105,6 +117,17 @@ class Engine:
                 return self._api.inspect_container(handle.container)
             except docker.errors.NotFound:
                 return None
+
+    def search(self, name: str) -> Handle | None:
+        """That of the container which was made for the instance of that name. Raises DriverError."""
+        filters = {"label": [f"{INSTANCE_LABEL}={name}", LENT_LABEL]}
+        with self._asked("does not list its containers"):
+            found = self._api.containers(all=True, filters=filters)
+        try:
+            return handle_of(found[0]) if found else None
+        except ValueError as error:
+            what = f"container {found[0]['Id'][:12]} is labelled as instance {name}, and is none of ours"
+            raise DriverError(what, self.address, "remove it") from error
 
     def last_words(self, handle: Handle) -> str:
         """The last line of what it said on standard error; empty if that is not known any more."""

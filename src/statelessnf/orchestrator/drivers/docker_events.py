@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -20,7 +19,6 @@ from statelessnf.orchestrator.drivers.docker_container import INSTANCE_LABEL
 from statelessnf.orchestrator.drivers.docker_engine import FAULTS, Engine
 
 AGAIN = 0.5  # seconds between two attempts to reach the Engine
-OVERLAP = 5  # seconds: events so old are told again, in case the connection was just being made
 
 Died = Callable[[str, int], None]  # container, exit code
 Reached = Callable[[bool], None]
@@ -64,7 +62,7 @@ class Events:
 
     def _follow(self, client: Any) -> None:
         filters = {"type": "container", "event": "die", "label": INSTANCE_LABEL}
-        stream = client.events(since=int(time.time()) - OVERLAP, filters=filters, decode=True)
+        stream = client.events(filters=filters, decode=True)
         with self._lock:
             self._stream = stream
         try:

@@ -101,7 +101,10 @@ class Driver(Protocol):
         """
 
     async def adopt(self, name: str, handle: str) -> bool:
-        """Watches an instance that runs already. False: there is no such instance any more."""
+        """Watches an instance that runs already. False: there is no such instance any more.
+
+        An empty handle is that of a start whose end nobody knows: the instance is looked for by its name.
+        """
 
     async def stop(self, name: str) -> None:
         """SIGTERM; after `STOP_SECONDS` SIGKILL. Does not wait for the end: `ended` tells. Nothing if it has ended."""

@@ -21,7 +21,7 @@ from statelessnf.orchestrator.drivers.capacity import measured
 from statelessnf.orchestrator.drivers.driver import STOP_SECONDS, Capacity, Ended, Launch
 from statelessnf.orchestrator.drivers.facts import facts_of
 from statelessnf.orchestrator.drivers.process_files import Files, write_files
-from statelessnf.orchestrator.drivers.process_handle import Handle, find, parsed
+from statelessnf.orchestrator.drivers.process_handle import Handle, find, parsed, search
 from statelessnf.orchestrator.drivers.process_memory import MemoryGroups
 from statelessnf.orchestrator.drivers.spawn import spawn
 from statelessnf.orchestrator.drivers.threads import whole
@@ -75,7 +75,9 @@ class ProcessDriver:
         """See `Driver`."""
         if name in self._running:
             return True
-        known = parsed(name, handle)
+        known = parsed(name, handle) if handle else await asyncio.to_thread(search, name)
+        if known is None:
+            return False
         files = Files(Path(known.folder), name)
         pidfd = find(known, str(files.order))
         if pidfd is None:

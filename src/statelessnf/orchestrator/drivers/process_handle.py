@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,6 +35,18 @@ def parsed(name: str, handle: str) -> Handle:
     if re.fullmatch(INSTANCE_NAME, name) is None or not folder.is_absolute() or folder.name != FOLDER:
         raise DriverError("this handle names files that are not ours", f"{name}: {folder}", "forget the instance")
     return known
+
+
+def search(name: str) -> Handle | None:
+    """That of the process which was started as the instance of that name, whoever has started it."""
+    for entry in Path("/proc").iterdir():
+        words = command_of(int(entry.name)) if entry.name.isdigit() else []
+        order = next((Path(word) for before, word in pairwise(words) if before == "--order"), None)
+        if order is None or order.name != f"{name}.json" or order.parent.name != FOLDER:
+            continue
+        if (started := start_time(int(entry.name))) is not None:
+            return Handle(pid=int(entry.name), started=started, folder=str(order.parent))
+    return None
 
 
 def find(handle: Handle, order: str) -> int | None:
