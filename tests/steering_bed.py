@@ -17,6 +17,7 @@ from pyroute2 import IPRoute
 
 from statelessnf.errors import SteeringError
 from statelessnf.lab.lifetime import Lab
+from statelessnf.lab.links import Interface, connect
 from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.open_vswitch import OpenVSwitch
 from statelessnf.lab.topology import Topology
@@ -33,6 +34,7 @@ DEPLOYMENTS: dict[str, tuple[Spread, str]] = {  # by name: spread, and the port 
     "two": ("direction", "clients"),
     "three": ("flow", "clients"),
     "wrong": ("flow", "nobody"),
+    "other": ("flow", "clients2"),
 }
 CONTROLLERS = dict(zip(DEPLOYMENTS, range(6653, 6699), strict=False))  # TCP ports, in the bridge's namespace
 QUIET_SECONDS = 0.1
@@ -48,11 +50,17 @@ class Bed:
         self.lab = stack.enter_context(Lab())
         self.topology = stack.enter_context(Topology(self.lab, len(PLACES)))
         self.switch = self.topology.switch
+        connect(Interface(self.lab.namespace("others"), "eth0"), Interface(self.switch, "clients2"))
         self.deployments = {name: Steered(self.steering(name)) for name in DEPLOYMENTS}
         self._runner.run(self._open())  # before the bridge looks for them: later it looks every eight seconds
         self.open_vswitch: OpenVSwitch | None = None
         if kind == "openflow":
-            ports = ["clients", "server", *(port for place in PLACES for port in (place.inside, place.outside))]
+            ports = [
+                "clients",
+                "clients2",
+                "server",
+                *(port for place in PLACES for port in (place.inside, place.outside)),
+            ]
             targets = [f"tcp:127.0.0.1:{port}" for port in CONTROLLERS.values()]
             self.open_vswitch = stack.enter_context(OpenVSwitch(self.switch, self.lab.folder / "ovs", ports, targets))
         self._sources = {"inside": raw_socket(self.topology.clients, "eth0")}
@@ -66,11 +74,11 @@ class Bed:
     def steering(self, name: str) -> Any:
         """The steering of a deployment, not open yet."""
         spread, clients = DEPLOYMENTS[name]
-        ports = Ports(clients, "server", spread, MAC)
+        ports, places = Ports(clients, "server", spread, MAC), () if name == "other" else PLACES
         if self.kind == "nftables":
-            return NftablesSteering(ports, name, self.switch.name, PLACES)
+            return NftablesSteering(ports, name, self.switch.name, places)
         where = f"127.0.0.1:{CONTROLLERS[name]}"
-        return OpenflowSteering(ports, name, where, namespace=self.switch.name, places=PLACES)
+        return OpenflowSteering(ports, name, where, namespace=self.switch.name, places=places)
 
     async def _open(self) -> None:
         for steered in self.deployments.values():
@@ -117,6 +125,15 @@ class Bed:
         while (found := await self.counts(side, frames)) != expected and time.monotonic() < deadline:
             pass
         return found == expected
+
+    async def becomes_shared(self, side: Side, frames: Sequence[bytes], members: int, seconds: float = 2.0) -> bool:
+        """Whether the first `members` places get a share of them each, and nobody else any, before long."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = await self.counts(side, frames)
+            if sum(found) == len(frames) == sum(found[:members]) and min(found[:members]) > 0:
+                return True
+        return False
 
     def send_from(self, place: int, side: Side, frame: bytes) -> bytes:
         """Sends from a place; returns what clients (inside) or servers get."""
@@ -169,7 +186,7 @@ class Steered:
     """A steering that is open, and when it last said that something has changed."""
 
     def __init__(self, steering: Steering) -> None:
-        self.steering = steering
+        self.steering: Any = steering
         self._event = asyncio.Event()
 
     def changed(self) -> None:
