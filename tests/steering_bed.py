@@ -6,8 +6,10 @@ Nothing runs in the places: a test sends frames from the two sides and sees at w
 from __future__ import annotations
 
 import asyncio
+import re
 import select
 import socket
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -105,24 +107,24 @@ class Bed:
             for steered in self.deployments.values():
                 self._runner.run(steered.steering.close())
 
-    async def send(self, side: Side, frames: Sequence[bytes], copies: int = 1) -> list[list[bytes]]:
+    async def send(self, side: Side, frames: Sequence[bytes], expected: int | None = None) -> list[list[bytes]]:
         """What comes out at each place's port of that side, when the clients (inside) or servers send these.
 
-        Waits for all of them, `copies` times; for others that must not come QUIET_SECONDS.
+        Waits for so many (None: all of them), and QUIET_SECONDS for others that must not come.
         """
         sinks = self._sinks[side]
         for frame in frames:
             self._sources[side].send(frame)
-        return await asyncio.to_thread(taken, sinks, copies * len(frames))
+        return await asyncio.to_thread(taken, sinks, len(frames) if expected is None else expected)
 
-    async def counts(self, side: Side, frames: Sequence[bytes]) -> list[int]:
+    async def counts(self, side: Side, frames: Sequence[bytes], expected: int | None = None) -> list[int]:
         """How many of them come out at each place's port."""
-        return [len(taken) for taken in await self.send(side, frames)]
+        return [len(taken) for taken in await self.send(side, frames, expected)]
 
     async def becomes(self, side: Side, frames: Sequence[bytes], expected: list[int], seconds: float = 2.0) -> bool:
         """Whether `counts` is this before long: Open vSwitch confirms a change before all of its caches follow."""
         deadline = time.monotonic() + seconds
-        while (found := await self.counts(side, frames)) != expected and time.monotonic() < deadline:
+        while (found := await self.counts(side, frames, sum(expected))) != expected and time.monotonic() < deadline:
             pass
         return found == expected
 
@@ -163,6 +165,16 @@ class Bed:
                 link = netlink.get_links(ifname="inside")[0]
                 counts.append(link.get_attr("IFLA_STATS64")["rx_packets"])
         return counts
+
+    def overrun(self) -> int:
+        """Packets from the clients that waited for Open vSwitch until there was no room for more of them."""
+        if self.open_vswitch is None:
+            return 0
+        command = ["ip", "netns", "exec", self.switch.name, "ss", "--packet", "--all", "--memory"]
+        sockets = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        found = re.search(r"\*:clients .*?,d(\d+)\)", sockets, re.DOTALL)
+        assert found is not None, sockets
+        return int(found[1])
 
     async def settled(self, expected: int) -> int:
         """What all places have `received` once it is so much, or after a second without a change."""

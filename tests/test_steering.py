@@ -130,7 +130,7 @@ def test_what_neighbours_tell_the_deployment_reaches_all_members(switch: Bed, si
 
     async def play() -> None:
         async with switch.steered(PLACES[:2]):
-            first, second, third = await switch.send(side, told, copies=2)
+            first, second, third = await switch.send(side, told, 2 * len(told))
             assert (first, second, third) == (told, told, [])
             first, second, third = await switch.send(side, others)
             assert (sorted(first + second), third) == (sorted(others), [])
@@ -144,7 +144,7 @@ def test_a_planned_move_loses_no_packet(switch: Bed) -> None:
     async def play() -> None:
         async with switch.steered(PLACES[:2]) as it:
             await switch.send("inside", frames)  # the switch has seen them: what follows is about the change
-            before = sum(await asyncio.to_thread(switch.received))
+            before, overrun = sum(await asyncio.to_thread(switch.received)), await asyncio.to_thread(switch.overrun)
             flood = asyncio.create_task(asyncio.to_thread(switch.flood, frames, 10_000, 0.5))
             moves = 0
             while not flood.done():
@@ -153,8 +153,9 @@ def test_a_planned_move_loses_no_packet(switch: Bed) -> None:
                 moves += 1
                 await asyncio.wait([flood], timeout=0.02)
             sent = await flood
-            assert moves > 5
-            assert await switch.settled(before + sent) == before + sent
+            overrun = await asyncio.to_thread(switch.overrun) - overrun  # what the switch had no time to take in
+            assert (moves > 5, overrun < sent // 4) == (True, True)
+            assert await switch.settled(before + sent - overrun) == before + sent - overrun
 
     switch.run(play())
 
@@ -217,7 +218,7 @@ def test_a_member_whose_port_is_not_there_is_lost_and_the_others_get_its_share(s
     gone = Member("nowhere0", "nowhere1")
 
     async def play() -> None:
-        async with switch.steered([gone, PLACES[0]]) as it:
+        async with switch.steered([gone, PLACES[0]], "three") as it:
             assert it.steering.lost == {"nowhere0", "nowhere1"}
             assert await switch.becomes("inside", requests(UDP), [len(PORTS), 0, 0])
             await it.steering.steer([gone])
@@ -269,10 +270,13 @@ def test_closed_it_goes_on_and_opened_again_it_takes_over(switch: Bed) -> None:
     async def play() -> None:
         first = switch.deployments["three"]
         await first.until(lambda: first.steering.connected)
-        await first.steering.steer(PLACES[:1])
+        await first.steering.steer(PLACES[:2])
         await first.steering.close()
         await first.steering.close()
-        assert await switch.becomes("inside", requests(TCP)[:8], [8, 0, 0])
+        assert await switch.becomes_shared("inside", requests(TCP), 2)
+        if switch.open_vswitch is not None:  # its own second net: fail-over groups
+            async with switch.unplugged(1):
+                assert await switch.becomes("inside", requests(TCP) + requests(UDP), [2 * len(PORTS), 0, 0])
         switch.deployments["three"] = again = Steered(switch.steering("three"))
         await again.steering.open(again.changed)
         async with switch.steered(PLACES[1:2], "three"):
@@ -348,7 +352,7 @@ def test_a_switch_that_has_restarted_gets_everything_again(open_vswitch: Bed) ->
             closed = it.steering.closed.total()
             await asyncio.to_thread(open_vswitch.open_vswitch.restart)
             await it.until(lambda: it.steering.closed.total() > closed)
-            await it.until(lambda: it.steering.connected and not it.steering.lost)
+            await it.until(lambda: it.steering.connected and it.steering.lost.isdisjoint({"in1", "out1"}))
             assert await open_vswitch.becomes("inside", requests(UDP), [0, len(PORTS), 0])
             assert await open_vswitch.becomes("outside", answers(TCP), [0, len(PORTS), 0])
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from openflow_stand_in import (
     ADDED,
@@ -28,8 +30,11 @@ from openflow_stand_in import (
     standing_in,
 )
 from statelessnf.errors import SteeringError
+from statelessnf.orchestrator.section import SteeringSection
 from statelessnf.orchestrator.steering import openflow_channel
+from statelessnf.orchestrator.steering.kinds import steering_of
 from statelessnf.orchestrator.steering.members import Places
+from statelessnf.orchestrator.steering.nftables import NftablesSteering
 from statelessnf.orchestrator.steering.openflow import OpenflowSteering
 from statelessnf.orchestrator.steering.openflow_program import Identity, program
 from statelessnf.orchestrator.steering.steering import Member, Ports
@@ -257,7 +262,7 @@ messages_of_sorts = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(greeted=st.booleans(), said=st.lists(messages_of_sorts | st.binary(max_size=200), max_size=12))
 def test_whatever_is_said_nothing_escapes(greeted: bool, said: list[bytes]) -> None:
     escaped = []
@@ -298,6 +303,16 @@ def test_a_busy_address_is_refused() -> None:
     asyncio.run(play())
 
 
+def test_the_section_names_the_kind() -> None:
+    section: dict[str, Any] = {"clients": "a", "servers": "b"}
+    linux = steering_of(SteeringSection(kind="nftables", spread="packet", **section), "test", None, PLACES)
+    assert isinstance(linux, NftablesSteering)
+    asyncio.run(linux.close())
+    assert isinstance(steering_of(SteeringSection(kind="openflow", **section), "test", None, []), OpenflowSteering)
+    with pytest.raises(ValidationError, match="cannot spread packet by packet"):
+        SteeringSection(kind="openflow", spread="packet", **section)
+
+
 def test_spread_by_packet_is_refused() -> None:
     with pytest.raises(SteeringError, match="cannot spread packet by packet"):
         OpenflowSteering(Ports("clients", "servers", "packet"), "test")
@@ -312,7 +327,7 @@ def test_names_have_ranges_of_their_own(one: str, other: str) -> None:
 
 
 @given(st.integers(0, 900), st.sampled_from(["flow", "direction"]), st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_program_points_to_groups_that_it_has(count: int, spread: str, mac: bool) -> None:
     members = [Member(f"in{number}", f"out{number}") for number in range(count)]
     names = ["clients", "servers", *(name for member in members for name in (member.inside, member.outside))]
