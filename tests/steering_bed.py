@@ -6,8 +6,10 @@ Nothing runs in the places: a test sends frames from the two sides and sees at w
 from __future__ import annotations
 
 import asyncio
+import re
 import select
 import socket
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -17,6 +19,7 @@ from pyroute2 import IPRoute
 
 from statelessnf.errors import SteeringError
 from statelessnf.lab.lifetime import Lab
+from statelessnf.lab.links import Interface, connect
 from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.open_vswitch import OpenVSwitch
 from statelessnf.lab.topology import Topology
@@ -33,6 +36,7 @@ DEPLOYMENTS: dict[str, tuple[Spread, str]] = {  # by name: spread, and the port 
     "two": ("direction", "clients"),
     "three": ("flow", "clients"),
     "wrong": ("flow", "nobody"),
+    "other": ("flow", "clients2"),
 }
 CONTROLLERS = dict(zip(DEPLOYMENTS, range(6653, 6699), strict=False))  # TCP ports, in the bridge's namespace
 QUIET_SECONDS = 0.1
@@ -48,11 +52,17 @@ class Bed:
         self.lab = stack.enter_context(Lab())
         self.topology = stack.enter_context(Topology(self.lab, len(PLACES)))
         self.switch = self.topology.switch
+        connect(Interface(self.lab.namespace("others"), "eth0"), Interface(self.switch, "clients2"))
         self.deployments = {name: Steered(self.steering(name)) for name in DEPLOYMENTS}
         self._runner.run(self._open())  # before the bridge looks for them: later it looks every eight seconds
         self.open_vswitch: OpenVSwitch | None = None
         if kind == "openflow":
-            ports = ["clients", "server", *(port for place in PLACES for port in (place.inside, place.outside))]
+            ports = [
+                "clients",
+                "clients2",
+                "server",
+                *(port for place in PLACES for port in (place.inside, place.outside)),
+            ]
             targets = [f"tcp:127.0.0.1:{port}" for port in CONTROLLERS.values()]
             self.open_vswitch = stack.enter_context(OpenVSwitch(self.switch, self.lab.folder / "ovs", ports, targets))
         self._sources = {"inside": raw_socket(self.topology.clients, "eth0")}
@@ -66,11 +76,11 @@ class Bed:
     def steering(self, name: str) -> Any:
         """The steering of a deployment, not open yet."""
         spread, clients = DEPLOYMENTS[name]
-        ports = Ports(clients, "server", spread, MAC)
+        ports, places = Ports(clients, "server", spread, MAC), () if name == "other" else PLACES
         if self.kind == "nftables":
-            return NftablesSteering(ports, name, self.switch.name, PLACES)
+            return NftablesSteering(ports, name, self.switch.name, places)
         where = f"127.0.0.1:{CONTROLLERS[name]}"
-        return OpenflowSteering(ports, name, where, namespace=self.switch.name, places=PLACES)
+        return OpenflowSteering(ports, name, where, namespace=self.switch.name, places=places)
 
     async def _open(self) -> None:
         for steered in self.deployments.values():
@@ -97,26 +107,35 @@ class Bed:
             for steered in self.deployments.values():
                 self._runner.run(steered.steering.close())
 
-    async def send(self, side: Side, frames: Sequence[bytes], copies: int = 1) -> list[list[bytes]]:
+    async def send(self, side: Side, frames: Sequence[bytes], expected: int | None = None) -> list[list[bytes]]:
         """What comes out at each place's port of that side, when the clients (inside) or servers send these.
 
-        Waits for all of them, `copies` times; for others that must not come QUIET_SECONDS.
+        Waits for so many (None: all of them), and QUIET_SECONDS for others that must not come.
         """
         sinks = self._sinks[side]
         for frame in frames:
             self._sources[side].send(frame)
-        return await asyncio.to_thread(taken, sinks, copies * len(frames))
+        return await asyncio.to_thread(taken, sinks, len(frames) if expected is None else expected)
 
-    async def counts(self, side: Side, frames: Sequence[bytes]) -> list[int]:
+    async def counts(self, side: Side, frames: Sequence[bytes], expected: int | None = None) -> list[int]:
         """How many of them come out at each place's port."""
-        return [len(taken) for taken in await self.send(side, frames)]
+        return [len(taken) for taken in await self.send(side, frames, expected)]
 
     async def becomes(self, side: Side, frames: Sequence[bytes], expected: list[int], seconds: float = 2.0) -> bool:
         """Whether `counts` is this before long: Open vSwitch confirms a change before all of its caches follow."""
         deadline = time.monotonic() + seconds
-        while (found := await self.counts(side, frames)) != expected and time.monotonic() < deadline:
+        while (found := await self.counts(side, frames, sum(expected))) != expected and time.monotonic() < deadline:
             pass
         return found == expected
+
+    async def becomes_shared(self, side: Side, frames: Sequence[bytes], members: int, seconds: float = 2.0) -> bool:
+        """Whether the first `members` places get a share of them each, and nobody else any, before long."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = await self.counts(side, frames)
+            if sum(found) == len(frames) == sum(found[:members]) and min(found[:members]) > 0:
+                return True
+        return False
 
     def send_from(self, place: int, side: Side, frame: bytes) -> bytes:
         """Sends from a place; returns what clients (inside) or servers get."""
@@ -147,6 +166,16 @@ class Bed:
                 counts.append(link.get_attr("IFLA_STATS64")["rx_packets"])
         return counts
 
+    def overrun(self) -> int:
+        """Packets from the clients that waited for Open vSwitch until there was no room for more of them."""
+        if self.open_vswitch is None:
+            return 0
+        command = ["ip", "netns", "exec", self.switch.name, "ss", "--packet", "--all", "--memory"]
+        sockets = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        found = re.search(r"\*:clients .*?,d(\d+)\)", sockets, re.DOTALL)
+        assert found is not None, sockets
+        return int(found[1])
+
     async def settled(self, expected: int) -> int:
         """What all places have `received` once it is so much, or after a second without a change."""
         last, since = -1, time.monotonic()
@@ -169,7 +198,7 @@ class Steered:
     """A steering that is open, and when it last said that something has changed."""
 
     def __init__(self, steering: Steering) -> None:
-        self.steering = steering
+        self.steering: Any = steering
         self._event = asyncio.Event()
 
     def changed(self) -> None:

@@ -16,11 +16,11 @@ from statelessnf.lab.routed import RoutedTopology
 from statelessnf.lab.switch import Switch
 from statelessnf.lab.topology import Topology
 from statelessnf.orchestrator.steering.libnftables import Nftables
+from steering_frames import CLIENT_MAC, neighbour_frame, raw_socket
 
 pytestmark = pytest.mark.root
 
 ETHERTYPE = 0x88B5  # IEEE 802: local experimental
-ALL_PROTOCOLS = 3  # ETH_P_ALL
 
 
 @pytest.fixture
@@ -35,23 +35,8 @@ def topology(lab: Lab) -> Iterator[Topology]:
         yield topology
 
 
-def raw_socket(namespace: Namespace, interface: str) -> socket.socket:
-    """Sends and receives whole frames; receives what comes in at the interface."""
-    with namespace.entered():
-        endpoint = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PROTOCOLS))
-    endpoint.bind((interface, ALL_PROTOCOLS))
-    endpoint.settimeout(5.0)
-    return endpoint
-
-
 def numbered(number: int) -> bytes:
     return b"\xff" * 6 + b"\x02" + b"\0" * 5 + struct.pack("!HI", ETHERTYPE, number) + b"\0" * 42
-
-
-def tcp_frame(source_port: int, destination_port: int) -> bytes:
-    ethernet = b"\xff" * 6 + b"\x02" + b"\0" * 5 + b"\x08\x00"
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, 0, 0, 64, 6, 0, b"\x0a\0\0\1", b"\x0a\0\0\2")
-    return ethernet + ip + struct.pack("!HHIIBBHHH", source_port, destination_port, 0, 0, 0x50, 2, 0, 0, 0)
 
 
 def received_by_instances(topology: Switch, side: str, sender: Namespace, frames: list[bytes]) -> list[list[bytes]]:
@@ -91,27 +76,6 @@ def test_all_traffic_moves_to_the_instance_that_is_left(topology: Topology) -> N
     assert received_by_instances(topology, "inside", topology.clients, frames) == [[], frames]
     topology.steer("packet", [])
     assert received_by_instances(topology, "inside", topology.clients, frames) == [[], []]
-
-
-def test_spread_by_direction(topology: Topology) -> None:
-    frames = [numbered(i) for i in range(10)]
-    topology.steer("direction", [0, 1])
-    assert received_by_instances(topology, "inside", topology.clients, frames) == [frames, []]
-    assert received_by_instances(topology, "outside", topology.server, frames) == [[], frames]
-
-
-def test_spread_by_flow_keeps_both_directions_together(topology: Topology) -> None:
-    topology.steer("flow", [0, 1])
-    ports = range(40000, 40064)
-    requests = [tcp_frame(port, 80) for port in ports]
-    answers = [tcp_frame(80, port) for port in ports]
-    out = received_by_instances(topology, "inside", topology.clients, requests + requests)
-    back = received_by_instances(topology, "outside", topology.server, answers)
-    outbound = [{struct.unpack("!H", frame[34:36])[0] for frame in frames} for frames in out]
-    inbound = [{struct.unpack("!H", frame[36:38])[0] for frame in frames} for frames in back]
-    assert outbound == inbound
-    assert outbound[0] | outbound[1] == set(ports)
-    assert min(len(ports) for ports in outbound) > 16
 
 
 def test_what_an_instance_sends_reaches_the_other_side(topology: Topology) -> None:
@@ -160,20 +124,9 @@ def test_refused_rules_are_explained(topology: Topology) -> None:
         nftables.apply(chain)
 
 
-SENDER = b"\x02" + bytes(5)
-
-
 def ours(frames: list[bytes]) -> list[bytes]:
     """Without what the hosts' IPv6 says of its own accord."""
-    return [frame for frame in frames if frame[6:12] == SENDER]
-
-
-def neighbour_frame(to: bytes, kind: int) -> bytes:
-    """What ARP sends (kind 0), or an ICMPv6 message of that type."""
-    if kind == 0:
-        return to + SENDER + b"\x08\x06" + bytes(46)
-    header = struct.pack("!IHBB", 6 << 28, 24, socket.IPPROTO_ICMPV6, 255) + bytes(32)
-    return to + SENDER + b"\x86\xdd" + header + bytes([kind]) + bytes(23)
+    return [frame for frame in frames if frame[6:12] == CLIENT_MAC]
 
 
 def test_what_neighbours_tell_the_deployment_reaches_all_instances(lab: Lab) -> None:

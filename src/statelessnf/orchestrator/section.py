@@ -83,11 +83,17 @@ class SteeringSection(Section):
     clients: str  # names of its ports
     servers: str
     spread: Literal["packet", "flow", "direction"] = "flow"
-    namespace: str | None = None  # nftables: where the switch's interfaces are; None: the host's own
+    namespace: str | None = None  # nftables: where the switch's interfaces are; openflow: where it is listened
     listen: Endpoint = "127.0.0.1:6653"  # openflow: where the switch connects to
     datapath: int | None = Field(default=None, ge=0, lt=1 << 64)  # openflow: its identifier; None: the first that comes
     table: int = Field(default=0, ge=0, le=253)  # openflow: for our flow entries
-    priority: int = Field(default=1000, ge=1, le=65_534)
+    priority: int = Field(default=1000, ge=1, le=65_534)  # ours have this one and the next
+
+    @model_validator(mode="after")
+    def _possible(self) -> SteeringSection:
+        if self.kind == "openflow" and self.spread == "packet":
+            raise ValueError("spread: OpenFlow cannot spread packet by packet; use 'flow', 'direction', or nftables")
+        return self
 
 
 class HostSection(Section):

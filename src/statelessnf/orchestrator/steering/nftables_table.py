@@ -84,8 +84,7 @@ class Table:
         self.interfaces.close()
 
     def _read(self) -> None:
-        ours = {self._ports.clients, self._ports.servers, *self._places}
-        self._links = {name: link for name, link in self.interfaces.read().items() if name in ours}
+        self._links = self.interfaces.read((self._ports.clients, self._ports.servers, *self._places))
 
     def _missing(self) -> Sequence[str]:
         return [port for port in (self._ports.clients, self._ports.servers) if port not in self._links]

@@ -91,18 +91,22 @@ class OpenflowSteering:
     async def steer(self, members: Sequence[Member]) -> None:
         """See Steering. About a millisecond."""
         wanted = checked(members)
-        async with self._order:
-            switch = self._present()
-            try:
-                await switch.put(wanted)
-            except SteeringError:
-                await self._put_back(switch)
-                raise
-            except asyncio.CancelledError:
-                self._stirred.set()  # what is half done is put back
-                raise
-            self._wanted = wanted
-        self._tell()
+        try:
+            async with self._order:
+                await self._steer(self._present(), wanted)
+        finally:
+            self._tell()
+
+    async def _steer(self, switch: Switch, wanted: tuple[Member, ...]) -> None:
+        try:
+            await switch.put(wanted)
+        except SteeringError:
+            await self._put_back(switch)
+            raise
+        except asyncio.CancelledError:
+            self._stirred.set()  # what is half done is put back
+            raise
+        self._wanted = wanted
 
     async def traffic(self) -> dict[str, int]:
         """See Steering."""
@@ -169,10 +173,9 @@ class OpenflowSteering:
     async def _serve(self, switch: Switch) -> None:
         try:
             await self._session(switch)
-        except* Misbehaviour as met:
-            self.closed[str(met.exceptions[0])] += 1
-        except* (OSError, SteeringError):
-            self.closed["lost"] += 1
+        except* (Misbehaviour, OSError, SteeringError) as met:
+            told = met.subgroup(Misbehaviour)
+            self.closed[str(told.exceptions[0]) if told else "lost"] += 1
         finally:
             switch.channel.abort()
             if self._switch is switch:

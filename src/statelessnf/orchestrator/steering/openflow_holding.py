@@ -24,29 +24,32 @@ class Holding:
     def __init__(self, channel: Channel, identity: Identity, table: int) -> None:
         self._channel, self._identity, self._table = channel, identity, table
         self._buckets = messages.Buckets()
-        self._held: Program | None = None
-
-    @property
-    def known(self) -> bool:
-        """Whether what the switch holds is what it was given last."""
-        return self._held is not None
+        self._held: Program | None = None  # None: not known
+        self.up_to_date = False  # whether it holds what it was given last, or is just being given that
 
     async def put(self, program: Program) -> None:
         """Returns when the switch has confirmed it. Nothing is sent if it holds that already."""
         held, self._held = self._held, None
-        if held is None or held.flows != program.flows:
-            await self._put_anew(program)
-        elif held.groups != program.groups:
-            changes = self._changed(held.groups, held.groups.keys(), program.groups)
-            await self._channel.change([*changes, *map(messages.group_removed, held.groups.keys() - program.groups)])
-        self._held = program
+        try:
+            if held is None or held.flows != program.flows:
+                await self._put_anew(program)
+            elif held.groups != program.groups:
+                await self._put_groups(held, program)
+        except BaseException:
+            self.up_to_date = False
+            raise
+        self._held, self.up_to_date = program, True
 
     async def remove(self) -> None:
         """All that is ours."""
-        self._held = None
+        self._held, self.up_to_date = None, False
         groups = await self._groups()
         entries = messages.flows_removed(self._table, self._identity.cookie, COOKIE_MASK)
         await self._channel.change([entries, *map(messages.group_removed, groups)])
+
+    async def _put_groups(self, held: Program, program: Program) -> None:
+        changes = self._changed(held.groups, held.groups.keys(), program.groups)
+        await self._channel.change([*changes, *map(messages.group_removed, held.groups.keys() - program.groups)])
 
     async def _put_anew(self, program: Program) -> None:
         groups, cookies = await self._groups(), await self._cookies()

@@ -58,8 +58,8 @@ class Switch:
 
     @property
     def holds(self) -> bool:
-        """Whether it holds what it was given last."""
-        return self._holding.known
+        """Whether it holds what it was given last, or is just being given that."""
+        return self._holding.up_to_date
 
     async def learn(self) -> None:
         """Asks for all ports."""
