@@ -97,8 +97,8 @@ def test_from_any_state_it_converges_to_what_is_wanted(world: World) -> None:
         if world.hosts[one.place.host].reachable:
             assert one.health is Health.live
             assert size > 0
-            lone = len(able) <= world.desired.minimum and not all(host.reachable for host in world.hosts.values())
-            assert one.revision == world.desired.revision or lone or indispensable
+            waits = indispensable or not all(host.reachable for host in world.hosts.values())
+            assert one.revision == world.desired.revision or waits
 
 
 @settings(max_examples=60, deadline=None)
@@ -167,6 +167,23 @@ def test_no_way_below_minimum_for_an_upgrade_while_an_unreachable_host_has_a_pla
     world.hosts["b"] = Host("b", 1)
     world.settle()
     assert {one.revision for one in world.instances.values()} == {2}
+
+
+def test_an_upgrade_goes_on_beside_a_faulty_one_for_which_there_is_no_place() -> None:
+    world = settled(2, 0, 2, minimum=2, maximum=2)
+    faulty, other = sorted(world.instances)
+    world.instances[faulty] = replace(world.instances[faulty], revision=2, faults=3)
+    world.desired = replace(world.desired, revision=2)
+    world.settle()
+    assert faulty in world.instances
+    assert other not in world.instances
+
+
+def test_a_spare_that_has_been_live_for_longer_takes_no_traffic_away() -> None:
+    world = settled(1, 1)
+    (carrier,) = world.steered or ()
+    world.instances[carrier] = replace(world.instances[carrier], since=world.now)
+    assert not world.round()
 
 
 def test_one_that_is_suspected_is_steered_around_and_replaced() -> None:

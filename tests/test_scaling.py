@@ -203,6 +203,12 @@ def test_load_taken_over_from_a_lost_one_is_no_reason() -> None:
     assert crowd.run(1.5, 30) == 3
 
 
+def test_carriers_that_are_full_may_have_more_work_than_is_seen() -> None:
+    """One of eight carries, all that it can: that does not say that eight are too many."""
+    crowd = Crowd(state=Scaling(8), carriers=1, sizes=[8], delay=1000.0)
+    assert crowd.run(1.0, 30) == 8
+
+
 def test_off_it_only_keeps_within_minimum_and_maximum() -> None:
     section = ScalingSection(enabled=False)
     crowd = Crowd(section=section, minimum=2)

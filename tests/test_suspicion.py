@@ -121,6 +121,20 @@ def test_one_who_is_always_late_still_sees_the_dead() -> None:
     assert now <= 6 * LIMIT
 
 
+def test_grace_is_given_again_after_a_look_in_time() -> None:
+    suspicion, now = live(), 0.0
+    for _ in range(5):
+        now = suspicion.next_deadline + LIMIT
+        assert suspicion.look(now) == ()  # late
+        now = suspicion.next_deadline
+        suspicion.heard("a", 0, 1, True, now)
+        assert suspicion.look(now) == ()
+        now = suspicion.next_deadline - BEAT
+        suspicion.heard("a", 0, 1, True, now)
+        assert suspicion.look(now) == ()
+    assert suspicion.health("a")[0] is Health.live
+
+
 @dataclass
 class Wire:
     """Beats on their way to an orchestrator that sleeps now and then; instances pause and die."""

@@ -24,12 +24,10 @@ def yielding(roster: Roster) -> Sighting | None:
     if not roster.worn_ones or not _stuck(roster):
         return None
     old = [one for one in roster.best if roster.worn(one) and one.place.host not in roster.out_of_reach]
-    if not old:
-        return None
-    worst = old[-1]
-    enough = len(roster.live) - 1 >= roster.desired.minimum
-    no_other_way = worst.revision != roster.desired.revision and not places(roster, waiting=True, unreachable=True)
-    return worst if enough or no_other_way else None
+    if len(roster.live) - 1 < roster.desired.minimum:
+        no_other_way = not places(roster, waiting=True, unreachable=True)
+        old = [one for one in old if one.revision != roster.desired.revision and no_other_way]
+    return old[-1] if old else None
 
 
 def _stuck(roster: Roster) -> bool:
