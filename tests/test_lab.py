@@ -48,9 +48,9 @@ def numbered(number: int) -> bytes:
     return b"\xff" * 6 + b"\x02" + b"\0" * 5 + struct.pack("!HI", ETHERTYPE, number) + b"\0" * 42
 
 
-def tcp_frame(source_port: int, destination_port: int) -> bytes:
+def ported_frame(protocol: int, source_port: int, destination_port: int) -> bytes:
     ethernet = b"\xff" * 6 + b"\x02" + b"\0" * 5 + b"\x08\x00"
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, 0, 0, 64, 6, 0, b"\x0a\0\0\1", b"\x0a\0\0\2")
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, 0, 0, 64, protocol, 0, b"\x0a\0\0\1", b"\x0a\0\0\2")
     return ethernet + ip + struct.pack("!HHIIBBHHH", source_port, destination_port, 0, 0, 0x50, 2, 0, 0, 0)
 
 
@@ -100,12 +100,13 @@ def test_spread_by_direction(topology: Topology) -> None:
     assert received_by_instances(topology, "outside", topology.server, frames) == [[], frames]
 
 
-def test_spread_by_flow_keeps_both_directions_together(topology: Topology) -> None:
+@pytest.mark.parametrize("protocol", [socket.IPPROTO_TCP, socket.IPPROTO_UDP])
+def test_spread_by_flow_keeps_both_directions_together(topology: Topology, protocol: int) -> None:
     topology.steer("flow", [0, 1])
     ports = range(40000, 40064)
-    requests = [tcp_frame(port, 80) for port in ports]
-    answers = [tcp_frame(80, port) for port in ports]
-    out = received_by_instances(topology, "inside", topology.clients, requests + requests)
+    requests = [ported_frame(protocol, port, 80) for port in ports]
+    answers = [ported_frame(protocol, 80, port) for port in ports]
+    out = received_by_instances(topology, "inside", topology.clients, requests + requests[:1] + requests)
     back = received_by_instances(topology, "outside", topology.server, answers)
     outbound = [{struct.unpack("!H", frame[34:36])[0] for frame in frames} for frames in out]
     inbound = [{struct.unpack("!H", frame[36:38])[0] for frame in frames} for frames in back]
