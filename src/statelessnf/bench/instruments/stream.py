@@ -34,6 +34,11 @@ class Gap:
     lost: int
     sent_apart_ms: float
 
+    @property
+    def outage_ms(self) -> float:
+        """What of it is not the sender's own pause: known where nothing was lost in it, else all of it counts."""
+        return self.ms if self.lost else max(0.0, self.ms - self.sent_apart_ms)
+
 
 @dataclass(frozen=True)
 class StreamFigures:
@@ -57,11 +62,13 @@ class StreamFigures:
         return self.sent - self.received
 
     def blackout_ms(self, since: float = 0.0, until: float = float("inf")) -> float:
-        """The longest time without a packet of those that ended after `since` and began before `until`.
+        """The longest time without a packet (Gap.outage_ms) of those that ended after `since` and began before `until`.
 
         0 where there was none above SHORT_MS.
         """
-        return max((gap.ms for gap in self.gaps if since < gap.at + gap.ms / 1000 and gap.at < until), default=0.0)
+        return max(
+            (gap.outage_ms for gap in self.gaps if since < gap.at + gap.ms / 1000 and gap.at < until), default=0.0
+        )
 
 
 @dataclass(frozen=True)
