@@ -1,12 +1,11 @@
 """`snf bench failover`, `asymmetry` and `scaling`: rows and bars from known runs, and the commands once, small."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from statelessnf.bench import asymmetry, failover, scaling
 from statelessnf.bench.failover_runs import Downloaded, Plan, Trial, run_trial
@@ -14,6 +13,7 @@ from statelessnf.bench.instruments.stream import Gap, StreamFigures
 from statelessnf.bench.instruments.visits import SliceFigures
 from statelessnf.bench.subjects.subject import Failure, Way
 from statelessnf.bench.subjects.watch import RateWatch, wanted_size
+from statelessnf.cli_commands import app
 from statelessnf.errors import LabError
 from statelessnf.lab.links import Traffic
 
@@ -86,13 +86,19 @@ def test_what_a_side_cannot_cope_with_is_left_out() -> None:
 
 
 def test_a_blackout_is_the_longest_gap_that_touches_the_time_after_the_failure() -> None:
-    gaps = (Gap(1.0, 50.0, 0, 50.0), Gap(2.0, 20.0, 9, 20.0), Gap(2.5, 30.0, 9, 30.0), Gap(9.0, 90.0, 9, 90.0))
+    gaps = (Gap(1.0, 50.0, 1, 50.0), Gap(2.0, 20.0, 9, 20.0), Gap(2.5, 30.0, 9, 30.0), Gap(9.0, 90.0, 9, 90.0))
     figures = StreamFigures(1000, 100, 90, 0, 0, 1.0, gaps, ())
     assert figures.lost == 10
     assert figures.blackout_ms(2.01, 3.0) == 30.0
     assert figures.blackout_ms(1.5, 2.4) == 20.0
     assert figures.blackout_ms(3.0, 4.0) == 0.0
     assert figures.blackout_ms() == 90.0
+
+
+def test_a_pause_of_the_sender_is_no_blackout() -> None:
+    assert Gap(1.0, 50.0, 0, 49.0).outage_ms == 1.0
+    assert Gap(1.0, 50.0, 0, 51.0).outage_ms == 0.0
+    assert Gap(1.0, 50.0, 1, 49.0).outage_ms == 50.0
 
 
 def visits(per_second: int, bytes_: int = 1000) -> SliceFigures:
@@ -121,7 +127,7 @@ def test_goodput_is_what_arrives_of_what_is_offered_and_growth_has_to_happen(
 
 
 @pytest.mark.parametrize(
-    ("rate", "size", "wanted"), [(99, 1, 1), (101, 1, 2), (950, 1, 3), (99, 2, 2), (79, 2, 1), (0, 3, 1), (170, 3, 3)]
+    ("rate", "size", "wanted"), [(99, 1, 1), (101, 1, 2), (950, 1, 3), (91, 2, 2), (89, 2, 1), (0, 3, 1), (185, 3, 3)]
 )
 def test_a_size_follows_the_rate_with_slack_downwards(rate: float, size: int, wanted: int) -> None:
     assert wanted_size(rate, size, most=3, capacity=100) == wanted
@@ -142,9 +148,8 @@ def test_a_watcher_that_fails_is_noticed() -> None:
 
 
 def bench(folder: Path, *arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "statelessnf.cli", "bench", *arguments, "--json", "--output", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    done = CliRunner().invoke(app, ["bench", *arguments, "--json", "--output", str(folder)], catch_exceptions=False)
+    assert (done.exit_code, done.stderr) == (0, "")
     assert (folder / f"{arguments[0]}.png").read_bytes().startswith(b"\x89PNG")
     document: dict[str, Any] = json.loads((folder / f"{arguments[0]}.json").read_text())
     assert document == json.loads(done.stdout)
@@ -153,15 +158,15 @@ def bench(folder: Path, *arguments: str) -> dict[str, Any]:
 
 @pytest.mark.root
 def test_fail_over_of_the_linux_firewalls(tmp_path: Path) -> None:
-    small = ("--downloads", "40", "--size", "1000000", "--runs", "1", "--trials", "1", "--timeout", "5")
-    document = bench(tmp_path, "failover", *small, "--side", "linux", "--failure", "move")
+    small = ("--downloads", "40", "--size", "2000000", "--runs", "1", "--trials", "0", "--timeout", "5")
+    document = bench(tmp_path, "failover", *small, "--side", "linux")
     assert document["settings"]["tcp_timeout_s"] == 5.0
     (row,) = document["rows"]
     assert (row["complete_without"], row["complete_with"]) == (40, 40)
-    beside, alone = document["blackouts"]
-    assert (beside["failure"], alone["failure"]) == ("kill", "move")
-    assert 5 < beside["blackout_ms"] < 1000
-    assert beside["lost"] > alone["lost"]
+    (blackout,) = document["blackouts"]
+    assert blackout["failure"] == "kill"
+    assert 5 < blackout["blackout_ms"] < 1000
+    assert blackout["lost"] > 0
 
 
 @pytest.mark.root
@@ -181,9 +186,9 @@ def test_asymmetric_ways_through_the_linux_firewalls(tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_instances_come_and_go_with_the_load(tmp_path: Path) -> None:
-    document = bench(tmp_path, "scaling", "--rate", "1000", "--step-s", "0.6", "--runs", "1")
-    ours, baseline = document["rows"]
-    assert ours["goodput"] > 0.95
-    assert baseline["goodput"] < 0.9  # flows that have moved without their state
-    assert ours["most"] > 1
-    assert [run["samples"][-1]["instances"] for run in document["single"]] == [1, 1]
+    document = bench(tmp_path, "scaling", "--rate", "1000", "--step-s", "0.5", "--runs", "1", "--side", "stateless")
+    (row,) = document["rows"]
+    assert row["goodput"] > 0.95
+    assert row["most"] > 1
+    assert row["split_ms"] is not None
+    assert document["single"][0]["samples"][-1]["instances"] < row["most"]

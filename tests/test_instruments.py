@@ -1,5 +1,6 @@
 """The instruments of the benchmarks, over a plain link: what they say is what happened on it."""
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -10,9 +11,12 @@ import pytest
 
 from conftest import eventually
 from statelessnf.bench.instruments.load import Load
+from statelessnf.bench.instruments.receive_worker import Receiver
+from statelessnf.bench.instruments.send_worker import HEAD, Sender
 from statelessnf.bench.instruments.stream import Ends, Stream
 from statelessnf.bench.instruments.visits import Visits, quantile
 from statelessnf.bench.instruments.worker import Worker
+from statelessnf.bench.sendmmsg import Messages
 from statelessnf.errors import LabError
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, connect
@@ -83,8 +87,24 @@ def test_a_stream_without_a_failure_loses_nothing_and_says_how_precise_it_is(lin
     time.sleep(0.3)
     figures = stream.end()
     assert (figures.lost, figures.reordered) == (0, 0)
-    assert figures.blackout_ms() <= figures.pause_ms + 2
+    assert figures.blackout_ms() < 50
     assert figures.sent + figures.missed == pytest.approx(figures.rate * 0.3, rel=0.5)
+
+
+def test_a_blackout_that_does_not_end_counts_until_the_end(link: Link) -> None:
+    stream = Stream(link.stack, link.ends(), link.lab.folder, rate=1000)
+    stream.begin()
+    time.sleep(0.05)
+    apply(link.server, NOTHING)
+    blocked = time.monotonic()
+    time.sleep(0.1)
+    assert stream.end().blackout_ms(blocked) >= 100
+    apply(link.server, ANYTHING)
+    stream.begin()
+    time.sleep(0.05)
+    again = stream.end()
+    assert again.lost == 0
+    assert again.blackout_ms() < 100
 
 
 def test_a_stream_that_nothing_comes_of_is_an_error(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +134,33 @@ def test_what_a_load_loses_does_not_arrive(link: Link) -> None:
     load.rate(2000)
     assert eventually(lambda: load.count().offered - before.offered > 100)
     assert load.stop().arrived - before.arrived <= 4
+
+
+def test_a_number_that_comes_twice_counts_once_and_one_that_comes_late_as_reordered() -> None:
+    receiver = Receiver({"own": ["127.0.0.1", 0], "open": None})
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number in (0, 1, 4, 4, 3, 70_000):
+            sender.sendto(HEAD.pack(number, time.time_ns()), receiver.address)
+        sender.sendto(b"short", receiver.address)
+    deadline = time.monotonic() + 5
+    while receiver.figures()["received"] < 5 and time.monotonic() < deadline:
+        receiver.drain()
+    assert receiver.figures()["received"] == 5
+    assert receiver.figures()["reordered"] == 1
+    receiver.close()
+
+
+def test_what_the_kernel_does_not_take_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sender = Sender({"own": ["127.0.0.1", 0], "peers": [["127.0.0.1", 9]], "bytes": 16})
+    monkeypatch.setattr(Messages, "send", lambda self, socket, first, count: min(count, 3))
+    sender.obey({"rate": 10_000})
+    time.sleep(0.003)
+    sender.tick()
+    totals = sender.obey({})
+    assert totals["sent"] == 3
+    assert totals["missed"] >= 20
+    assert totals["pause"] >= 0.003
+    sender.close()
 
 
 def test_visits(link: Link) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -11,12 +12,13 @@ from statelessnf.bench.instruments.stream import Stream, StreamFigures
 from statelessnf.bench.subjects.registry import Bed, bed, ends
 from statelessnf.bench.subjects.subject import Failure, Subject
 from statelessnf.errors import LabError
-from statelessnf.lab.downloads import Downloads, start_downloads
+from statelessnf.lab.downloads import Downloads, Ended, start_downloads
 
 INSTANCES = 2
 FAIL_AT = 1 / 3  # of all bytes
 LEAD_SECONDS = 0.3  # of the stream before anything happens: who carries it?
 WINDOW = 2.0  # seconds after a failure in which a blackout is its own
+TRIAL_SECONDS = 1.0  # of a stream alone after a failure
 
 
 @dataclass(frozen=True)
@@ -65,25 +67,28 @@ def run_downloads(side: str, plan: Plan, fails: bool) -> Downloaded:
     Raises LabError.
     """
     with bed(side, INSTANCES, plan.size, plan.downloads) as made:
-        stream = _stream(made, plan.rate)
-        victim = carrier(made.subject)
-        log, subject = made.folder / "downloads.log", made.subject
-        began = time.monotonic()
+        stream, subject = _stream(made, plan.rate), made.subject
+        victim = carrier(subject) if fails else None
+        server, log = subject.server_address, made.folder / "downloads.log"
         with closing(
-            start_downloads(subject.clients, subject.server_address, made.files, plan.downloads, plan.timeout, log)
+            start_downloads(subject.clients, server, made.files, plan.downloads, plan.timeout, log)
         ) as downloads:
-            failed = _watch(downloads, subject, victim if fails else None, plan)
-        figures, took = stream.end(), max(end.time for end in downloads.ended) - began
-        since, until = (began, began + took) if failed is None else (failed, failed + WINDOW)
-        return Downloaded(
-            side=side,
-            seconds=took,
-            outcomes=dict(Counter(end.outcome for end in downloads.ended)),
-            failed_at=None if failed is None else failed - began,
-            blackout_ms=figures.blackout_ms(since, until),
-            lost=figures.lost,
-            pause_ms=figures.pause_ms,
-        )
+            failed = _watch(downloads, subject, victim, plan)
+        return _downloaded(side, downloads.ended, failed, stream.end())
+
+
+def _downloaded(side: str, ended: Sequence[Ended], failed: float | None, figures: StreamFigures) -> Downloaded:
+    began, last = min(end.time - end.seconds for end in ended), max(end.time for end in ended)
+    since, until = (began, last) if failed is None else (failed, failed + WINDOW)
+    return Downloaded(
+        side=side,
+        seconds=last - began,
+        outcomes=dict(Counter(end.outcome for end in ended)),
+        failed_at=None if failed is None else failed - began,
+        blackout_ms=figures.blackout_ms(since, until),
+        lost=figures.lost,
+        pause_ms=figures.pause_ms,
+    )
 
 
 def run_trial(side: str, failure: Failure, rate: int) -> Trial:
@@ -93,13 +98,13 @@ def run_trial(side: str, failure: Failure, rate: int) -> Trial:
         victim = carrier(made.subject)
         when = time.monotonic()
         made.subject.fail(failure, victim)
-        time.sleep(max(0.0, when + WINDOW - time.monotonic()))
+        time.sleep(max(0.0, when + TRIAL_SECONDS - time.monotonic()))
         made.subject.check()
         return _trial(side, failure, when, stream.end())
 
 
 def _trial(side: str, failure: Failure, when: float, figures: StreamFigures) -> Trial:
-    return Trial(side, failure, figures.blackout_ms(when, when + WINDOW), figures.lost, figures.pause_ms)
+    return Trial(side, failure, figures.blackout_ms(when, when + TRIAL_SECONDS), figures.lost, figures.pause_ms)
 
 
 def carrier(subject: Subject) -> int:
@@ -120,13 +125,17 @@ def _stream(made: Bed, rate: int) -> Stream:
 
 def _watch(downloads: Downloads, subject: Subject, victim: int | None, plan: Plan) -> float | None:
     """Until the last download has ended; when the victim was killed (s, monotonic). Raises LabError."""
-    failed = None
+    total, failed = plan.downloads * plan.size, None
     while not downloads.finished:
         for progress in downloads.read():
-            if victim is not None and failed is None and progress.bytes >= FAIL_AT * plan.downloads * plan.size:
+            if victim is not None and failed is None and FAIL_AT * total <= progress.bytes < total:
                 failed = time.monotonic()
                 subject.fail(Failure.kill, victim)
         subject.check()
     if victim is not None and failed is None:
-        raise LabError(f"{subject.name}: too few bytes arrived for a failure in the middle")
+        raise LabError(
+            f"{subject.name}: the downloads were over before an instance could be killed in the middle",
+            "snf bench failover",
+            "make them more or larger",
+        )
     return failed

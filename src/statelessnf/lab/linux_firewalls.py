@@ -22,8 +22,8 @@ from statelessnf.lab.linux_firewall_files import rules_for
 CLIENT, SERVER = IPv4Interface("10.0.0.1/24"), IPv4Interface("10.0.1.1/24")
 GATEWAYS = IPv4Interface("10.0.0.254/24"), IPv4Interface("10.0.1.254/24")  # virtual: inside, outside
 ENDS = (
-    Ends(IPv4Interface("10.0.0.252/24"), IPv4Interface("10.0.1.252/24"), IPv4Interface("172.16.0.1/30"), 150),
-    Ends(IPv4Interface("10.0.0.253/24"), IPv4Interface("10.0.1.253/24"), IPv4Interface("172.16.0.2/30"), 100),
+    Ends(IPv4Interface("10.0.0.252/24"), IPv4Interface("10.0.1.252/24"), IPv4Interface("172.16.0.1/30"), 254),
+    Ends(IPv4Interface("10.0.0.253/24"), IPv4Interface("10.0.1.253/24"), IPv4Interface("172.16.0.2/30"), 253),
 )
 _READY_SECONDS = 15.0
 
@@ -38,13 +38,14 @@ class LinuxFirewalls:
         self.clients, self.server = lab.namespace("clients"), lab.namespace("server")
         self._bridges = {side: lab.namespace(side) for side in ("inside", "outside")}
         self.firewalls = [LinuxFirewall(lab, number) for number in range(len(ENDS))]
+        for firewall in self.firewalls:
+            stack.callback(firewall.close)
         self._connect()
         self._meters = [Meter(firewall.namespace) for firewall in self.firewalls]
         for meter in self._meters:
             stack.callback(meter.close)
         rules = rules_for(tcp, udp)
         for firewall, own, other in zip(self.firewalls, ENDS, reversed(ENDS), strict=True):
-            stack.callback(firewall.close)
             firewall.start(own, other, GATEWAYS, rules)
         self._wait("no firewall became the active one", lambda: self.active is not None)
 

@@ -2,8 +2,8 @@
 
 Order: `own` [address, port]; `open` [address, port]: a peer that gets a datagram from us every few ms until one of its
 has come, so that a firewall lets it through; or null. Each further line, `{}`, is answered with everything since the
-start: `received` (each number once), `reordered`, `gaps` longer than LONG [from s, length ms, numbers missing, ms
-between the two when they were sent], and `bins`: [s, datagrams] for each BIN seconds.
+start: `received` (each number once), `reordered`, `last` [number, s] or null, `gaps` longer than LONG [from s, length
+ms, numbers missing, ms between the two when they were sent], and `bins`: [s, datagrams] for each BIN.
 
 The times are the kernel's, taken when a packet came in at the interface: they do not depend on when this process runs.
 """
@@ -37,6 +37,7 @@ class Receiver:
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._socket.bind(tuple(order["own"]))
+        self.address: tuple[str, int] = self._socket.getsockname()
         self._open = tuple(order["open"]) if order["open"] else None
         self._opened = 0.0
         self._seen = bytearray()
@@ -82,10 +83,16 @@ class Receiver:
             self._gaps.append(gap)
         self._last = number, sent, arrived
 
+    def close(self) -> None:
+        """Nothing is received any more."""
+        self._socket.close()
+
     def figures(self) -> dict[str, Any]:
         """The answer to a line."""
         bins = [(bin_ * BIN / 1e9, count) for bin_, count in sorted(self._bins.items())]
-        return {"received": self._received, "reordered": self._reordered, "gaps": self._gaps, "bins": bins}
+        last = None if self._last is None else (self._last[0], self._last[2] / 1e9)
+        counts = {"received": self._received, "reordered": self._reordered}
+        return {**counts, "last": last, "gaps": self._gaps, "bins": bins}
 
 
 def run() -> None:

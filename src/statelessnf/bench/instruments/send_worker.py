@@ -83,6 +83,10 @@ class Sender:
         self._pause = 0.0
         return answer
 
+    def close(self) -> None:
+        """Nothing is sent any more."""
+        self._socket.close()
+
 
 def hurry() -> None:
     """Real-time priority for this process, where it is permitted."""

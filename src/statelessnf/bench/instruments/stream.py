@@ -18,6 +18,7 @@ FIRST_RATE = 100  # until the first one has come
 PORT = 7000  # of the server, and of the client
 BEGIN_SECONDS = 10.0
 BIN = 0.05  # seconds: as receive_worker.py counts
+SHORT_MS = 2.0  # gaps up to this are not looked at
 SETTLE = BIN + 0.01  # seconds in which nothing more comes: then nothing is on its way, and bins are not shared
 
 Answer = dict[str, Any]
@@ -32,6 +33,11 @@ class Gap:
     ms: float
     lost: int
     sent_apart_ms: float
+
+    @property
+    def outage_ms(self) -> float:
+        """What of it is not the sender's own pause: known where nothing was lost in it, else all of it counts."""
+        return self.ms if self.lost else max(0.0, self.ms - self.sent_apart_ms)
 
 
 @dataclass(frozen=True)
@@ -56,11 +62,13 @@ class StreamFigures:
         return self.sent - self.received
 
     def blackout_ms(self, since: float = 0.0, until: float = float("inf")) -> float:
-        """The longest time without a packet of those that ended after `since` and began before `until`.
+        """The longest time without a packet (Gap.outage_ms) of those that ended after `since` and began before `until`.
 
-        0 where there was none above 2 ms.
+        0 where there was none above SHORT_MS.
         """
-        return max((gap.ms for gap in self.gaps if since < gap.at + gap.ms / 1000 and gap.at < until), default=0.0)
+        return max(
+            (gap.outage_ms for gap in self.gaps if since < gap.at + gap.ms / 1000 and gap.at < until), default=0.0
+        )
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,7 @@ class Stream:
             reordered=taken["reordered"] - taken_before["reordered"],
             missed=sent["missed"] - sent_before["missed"],
             pause_ms=sent["pause"] * 1000,
-            gaps=tuple(gap for gap in (Gap(*fields) for fields in taken["gaps"]) if gap.at > self._began),
+            gaps=_gaps(sent, taken, self._began),
             bins=tuple((when, count) for when, count in taken["bins"] if when + BIN > self._began),
         )
 
@@ -120,3 +128,18 @@ class Stream:
             before, taken = taken, self._receiver.ask({})
             if taken["received"] == before["received"]:
                 return sent, taken
+
+
+def _gaps(sent: Answer, taken: Answer, began: float) -> tuple[Gap, ...]:
+    """Those since `began`, and the time from the last packet that came until sending ended: a blackout may not end."""
+    number, at = taken["last"]
+    tail = (sent["time"] - at) * 1000
+    gaps = [Gap(*fields) for fields in taken["gaps"]]
+    gaps.append(Gap(at, tail, sent["sent"] - number - 1, tail))
+    return tuple(clipped for gap in gaps if (clipped := _clipped(gap, began)).ms > SHORT_MS)
+
+
+def _clipped(gap: Gap, began: float) -> Gap:
+    """What of it was after `began`."""
+    before = max(0.0, began - gap.at)
+    return Gap(gap.at + before, gap.ms - before * 1000, gap.lost, gap.sent_apart_ms)

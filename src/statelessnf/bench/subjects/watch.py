@@ -17,7 +17,7 @@ from statelessnf.lab.links import Meter, Traffic
 
 Counts = Mapping[str, Traffic]
 PERIOD = 0.1  # seconds over which a rate is taken
-SLACK = 0.8  # one instance less only if the others would be given so much of their capacity
+SLACK = 0.9  # one instance less only if the others would be given so much of their capacity
 
 
 class _Thread:
