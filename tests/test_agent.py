@@ -181,6 +181,31 @@ def test_odd_requests_get_problem_documents(
         assert answer.json()["detail"]
 
 
+def test_an_agent_that_falls_silent_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("statelessnf.orchestrator.drivers.remote.SILENCE", 0.2)
+    hold = asyncio.Event()
+
+    async def say_one_line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n")
+        await writer.drain()
+        await hold.wait()
+        writer.close()
+
+    async def scene() -> None:
+        server = await asyncio.start_server(say_one_line, "127.0.0.1", 0)
+        driver = remote(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        await driver.open(Ends())
+        await until(lambda: driver.reachable)
+        await until(lambda: not driver.reachable)
+        await driver.close()
+        hold.set()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(scene())
+
+
 def test_something_else_at_that_address_is_no_agent(world: ProcessWorld) -> None:
     async def say_nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
