@@ -71,7 +71,7 @@ class Controller:
             entry = known.entry
             if entry.host != host.section.name or known.ended is not None:
                 continue
-            if entry.handle and await host.driver.adopt(entry.name, entry.handle):
+            if await host.driver.adopt(entry.name, entry.handle):
                 self.events.tell("adopt", f"it runs on {entry.host}, slot {entry.slot}", entry.name)
             else:
                 self.ended(entry.name, "it had ended before it could be adopted")
