@@ -26,11 +26,13 @@ from statelessnf.orchestrator.journal import Journal
 from statelessnf.orchestrator.leader import Leadership
 from statelessnf.orchestrator.office import Office
 from statelessnf.orchestrator.reloading import Reloading
-from statelessnf.orchestrator.section import orchestration
+from statelessnf.orchestrator.section import OrchestratorSection, orchestration
 from statelessnf.orchestrator.side_by_side import run_until_first
 from statelessnf.orchestrator.state import Entry, Kept, State
-from statelessnf.orchestrator.steering.choice import make_steering
+from statelessnf.orchestrator.steering.kinds import steering_of
+from statelessnf.orchestrator.steering.steering import Member, Steering
 from statelessnf.orchestrator.wishes import Wishes
+from statelessnf.owned import deployment_mac
 from statelessnf.records.stored import StoredRecords
 from statelessnf.store.url import StoreUrl
 
@@ -54,7 +56,7 @@ class Lead:
         self._deployment, self._state, self._store, self._leadership = deployment, state, store, leadership
         self._events, self._journal = events, Journal(state, store, events)
         self._hosts = {one.name: WatchedHost(one, make_driver(one, deployment.name)) for one in section.hosts}
-        self._steering = make_steering(section.steering, deployment, section.hosts)
+        self._steering = _steering(section, deployment)
         pipes = deployment.instance.pipes
         self.controller = Controller(
             deployment.name, section, pipes, kept, self._hosts, self._steering, self._journal, events
@@ -180,3 +182,10 @@ class Lead:
         await self._steering.close()
         for host in self._hosts.values():
             await host.driver.close()
+
+
+def _steering(section: OrchestratorSection, deployment: Deployment) -> Steering:
+    """Raises SteeringError for what its kind cannot do."""
+    mac = deployment_mac(deployment.name) if deployment.function_class.rewrites else None
+    places = [Member(slot.switch_inside, slot.switch_outside) for host in section.hosts for slot in host.slots]
+    return steering_of(section.steering, deployment.name, mac, places)
