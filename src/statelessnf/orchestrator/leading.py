@@ -15,7 +15,7 @@ from statelessnf.api.access import Access, announced, standing_token
 from statelessnf.api.app import make_app
 from statelessnf.api.server import serve
 from statelessnf.config import Deployment
-from statelessnf.errors import DriverError, NotLeader, SnfError, SteeringError, StoreError
+from statelessnf.errors import DriverError, NotLeader, OrchestratorError, SnfError, SteeringError, StoreError
 from statelessnf.orchestrator.beat_listener import BeatListener
 from statelessnf.orchestrator.controller import Controller
 from statelessnf.orchestrator.drivers.choice import make_driver
@@ -88,9 +88,22 @@ class Lead:
         return self.controller.sightings.known.name_of(token) is not None
 
     def _listen(self, stack: ExitStack) -> tuple[str, ...]:
-        """Where the predecessor listened, since running instances send their beats there."""
+        """Where the predecessor listened, since running instances send their beats there.
+
+        Addresses of other machines are those of other orchestrators. Raises OrchestratorError if none is ours.
+        """
         wanted = self.controller.kept.beats or self.controller.section.beats
-        return tuple(stack.enter_context(self._listener.on(endpoint)) for endpoint in wanted)
+        addresses, ours, problem = [], 0, None
+        for endpoint in wanted:
+            try:
+                addresses.append(stack.enter_context(self._listener.on(endpoint)))
+                ours += 1
+            except OrchestratorError as error:
+                addresses.append(endpoint)
+                problem = error
+        if problem is not None and ours == 0:
+            raise problem
+        return tuple(addresses)
 
     async def _work(self, stop: asyncio.Event, text: str) -> bool:
         services = {
@@ -180,6 +193,8 @@ class Lead:
         with suppress(StoreError, NotLeader):  # the successor finds what is there
             await self._journal.written()
         await self._steering.close()
+        if self._records is not None:
+            self._records.close()
         for host in self._hosts.values():
             await host.driver.close()
 
