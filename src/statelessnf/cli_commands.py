@@ -211,10 +211,10 @@ def demo(
     size: Annotated[
         int | None,
         typer.Option(
-            min=1, help="failover: bytes of each; 20 MB by nftables, 4 MB by Open vSwitch.", show_default=False
+            min=1, help="failover: bytes of each; 20 MB by nftables, 2 MB by Open vSwitch.", show_default=False
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A short one; failover: 20 downloads of 5 MB.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A short one; failover: 20 downloads of 5 or 1.5 MB.")] = False,
     json: Json = False,
     output: Annotated[Path, typer.Option(metavar="PNG", help="Where to draw the picture.")] = Path("demo.png"),
 ) -> None:

@@ -24,8 +24,9 @@ from statelessnf.orchestrator.steering.steering import Spread
 INSTANCES = 2
 VICTIM = 0  # its slot
 FILES, TIMEOUT = 100, 20.0
-QUICK_FILES, QUICK_SIZE, QUICK_TIMEOUT = 20, 5_000_000, 5.0
-SIZES: dict[SwitchKind, int] = {"nftables": 20_000_000, "openvswitch": 4_000_000}  # bytes: half a minute of each
+QUICK_FILES, QUICK_TIMEOUT = 20, 4.0
+SIZES: dict[SwitchKind, int] = {"nftables": 20_000_000, "openvswitch": 2_000_000}  # bytes: half a minute or less
+QUICK_SIZES: dict[SwitchKind, int] = {"nftables": 5_000_000, "openvswitch": 1_500_000}
 KILL_AT = 1 / 3  # of all bytes; at 1/2 an instance that is ahead might have finished its flows
 
 
@@ -34,7 +35,7 @@ def play(view: View, request: Request) -> Result:
     switch = best_switch(request.switch)
     files, size = request.files, request.size or SIZES[switch]
     if request.quick:
-        files, size = QUICK_FILES, QUICK_SIZE
+        files, size = QUICK_FILES, QUICK_SIZES[switch]
     timeout = QUICK_TIMEOUT if request.quick else TIMEOUT
     spread: Spread = "packet" if switch == "nftables" and not request.baseline else "flow"
     result = Result(Setting(request.baseline, switch, spread, files, size, timeout))

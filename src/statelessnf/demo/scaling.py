@@ -19,7 +19,7 @@ from statelessnf.demo.view import Board, View, say_all
 
 RATE = 2000.0  # packets/s of level 1: so little that no switch is short of time, and only scaling shows
 STEP = 4.0  # seconds of a level
-QUICK_LEVELS, QUICK_STEP = (1, 2, 1), 2.0
+QUICK_LEVELS, QUICK_STEP = (1, 2, 1), 1.7
 
 
 @dataclass
