@@ -172,7 +172,9 @@ class Worker:
     def _end_silent(self, now: float) -> None:
         """End downloads without a byte for too long; what waits below the low-water mark is read first."""
         limit, quiet = now - self._order["timeout"], now - IMPATIENCE
-        for download in [download for download in self._running if download.last_byte < quiet or download.last_byte < limit]:
+        for download in [
+            download for download in self._running if download.last_byte < quiet or download.last_byte < limit
+        ]:
             self._take(download, now)
             if download.last_byte < limit and download.outcome is None:
                 download.outcome = "timeout"
