@@ -196,24 +196,38 @@ def agent(
 
 @app.command()
 def demo(
+    story: Annotated[
+        Literal["failover", "scaling", "asymmetry"],
+        typer.Argument(help="An instance is killed; the load goes up and down; packets take different ways."),
+    ] = "failover",
     baseline: Annotated[
-        bool, typer.Option("--baseline", help="Keep state in the instances: watch downloads die.")
+        bool, typer.Option("--baseline", help="Keep state in the instances: watch connections break.")
     ] = False,
-    files: Annotated[int, typer.Option(min=1, max=10_000, help="Downloads, 100 at a time.")] = 100,
-    size: Annotated[int, typer.Option(min=1, help="Bytes of each.")] = 20_000_000,
-    quick: Annotated[bool, typer.Option("--quick", help="20 downloads of 5 MB.")] = False,
+    switch: Annotated[
+        Literal["nftables", "openvswitch"] | None,
+        typer.Option(help="What steers. Open vSwitch where it is installed; asymmetry: nftables.", show_default=False),
+    ] = None,
+    files: Annotated[int, typer.Option(min=1, max=10_000, help="failover: downloads, 100 at a time.")] = 100,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="failover: bytes of each; 20 MB by nftables, 2 MB by Open vSwitch.", show_default=False
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A short one; failover: 20 downloads of 5 or 1.5 MB.")] = False,
     json: Json = False,
     output: Annotated[Path, typer.Option(metavar="PNG", help="Where to draw the picture.")] = Path("demo.png"),
 ) -> None:
-    """100 downloads through two firewalls; one is killed in the middle, and not one download breaks.
+    """A firewall under its orchestrator: one instance is killed in the middle, and not one download breaks.
 
     Makes its own network namespaces (needs root) and removes them in the end, also after Ctrl-C.
 
-    Example: snf demo --quick, and then: snf demo --quick --baseline
+    Example: snf demo scaling, and snf demo --quick, and then: snf demo --quick --baseline
     """
-    from statelessnf.lab.demo import run_demo
+    from statelessnf.demo.play import run_demo
+    from statelessnf.demo.stage import Request
 
-    raise typer.Exit(run_demo(baseline, files, size, quick, json, output))
+    raise typer.Exit(run_demo(story, Request(baseline, quick, switch, files, size, json, output)))
 
 
 add_commands(app)

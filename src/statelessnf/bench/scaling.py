@@ -59,10 +59,10 @@ class Run:
 
 
 class Climb:
-    """One run under way."""
+    """One run under way. `sampled`: is told each sample."""
 
-    def __init__(self, load: Load, subject: Elastic) -> None:
-        self._load, self._subject = load, subject
+    def __init__(self, load: Load, subject: Elastic, sampled: Callable[[Sample], None] = lambda _: None) -> None:
+        self._load, self._subject, self._sampled = load, subject, sampled
         self._began, self._first = time.monotonic(), load.count()
         self._last = self._first
         self.samples: list[Sample] = []
@@ -89,6 +89,7 @@ class Climb:
         seconds, self._last = now.time - last.time, now
         offered, arrived = (now.offered - last.offered) / seconds, (now.arrived - last.arrived) / seconds
         self.samples.append(Sample(now.time - self._began, offered, arrived, self._subject.carrying()))
+        self._sampled(self.samples[-1])
 
     def end(self) -> Run:
         """The load stops; the run as a whole."""

@@ -18,6 +18,7 @@ from typing import Any, TypedDict
 
 INTERVAL = 0.1
 LOW_WATER = 1 << 16
+IMPATIENCE = 0.5  # seconds after which what is below the low-water mark is read, so that it cannot fill a window
 BUFFER = 1 << 20
 
 
@@ -170,8 +171,10 @@ class Worker:
 
     def _end_silent(self, now: float) -> None:
         """End downloads without a byte for too long; what waits below the low-water mark is read first."""
-        limit = now - self._order["timeout"]
-        for download in [download for download in self._running if download.last_byte < limit]:
+        limit, quiet = now - self._order["timeout"], now - IMPATIENCE
+        for download in [
+            download for download in self._running if download.last_byte < quiet or download.last_byte < limit
+        ]:
             self._take(download, now)
             if download.last_byte < limit and download.outcome is None:
                 download.outcome = "timeout"

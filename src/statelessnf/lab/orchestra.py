@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from statelessnf.api.access import read_access
@@ -28,6 +28,9 @@ from statelessnf.orchestrator.steering.steering import Spread
 
 PATIENCE = 30.0  # seconds
 PAUSE = 0.01
+OPENFLOW = f"{CONTROL.ip}:6653"  # where the orchestrator listens for the switch
+
+SwitchKind = Literal["nftables", "openvswitch"]
 
 _SECTION = """
 [orchestrator]
@@ -37,12 +40,14 @@ spares = {size.spares}
 api = "127.0.0.1:0"
 beats = ["{beats}:0"]
 
+[orchestrator.detection]
+limit_ms = {limit_ms}
+
 [orchestrator.scaling]
 {scaling}
 
 [orchestrator.steering]
-kind = "nftables"
-namespace = "{switch}"
+{told}
 clients = "clients"
 servers = "server"
 spread = "{spread}"
@@ -53,6 +58,10 @@ slots = [
 {slots}
 ]
 """
+_TOLD: dict[SwitchKind, str] = {
+    "nftables": 'kind = "nftables"\nnamespace = "{switch}"',
+    "openvswitch": f'kind = "openflow"\nlisten = "{OPENFLOW}"',
+}
 _SLOT = (
     '  {{ inside = "net_af_xdp0,iface=inside", outside = "net_af_xdp1,iface=outside", '
     'switch_inside = "in{n}", switch_outside = "out{n}", namespace = "{name}" }},'
@@ -68,16 +77,27 @@ class Size(NamedTuple):
 
 
 def orchestrated(
-    text: str, switch: Switch, size: Size, *, spread: Spread, scaling: Mapping[str, float] | None = None
+    text: str,
+    switch: Switch,
+    size: Size,
+    *,
+    spread: Spread,
+    scaling: Mapping[str, float] | None = None,
+    kind: SwitchKind = "nftables",
+    limit_ms: int = 15,
 ) -> str:
-    """A lab's deployment file with the section [orchestrator]; `scaling`: its options, None: it is off."""
+    """A lab's deployment file with the section [orchestrator]; `scaling`: its options, None: it is off.
+
+    With `openvswitch` the switch is told by OpenFlow; it has to connect to OPENFLOW. `limit_ms`: see DetectionSection.
+    """
     slots = "\n".join(_SLOT.format(n=n, name=namespace.name) for n, namespace in enumerate(switch.instances))
     options = {"enabled": "false"} if scaling is None else scaling
     return text + _SECTION.format(
         size=size,
         beats=CONTROL.ip,
+        limit_ms=limit_ms,
         scaling="\n".join(f"{name} = {value}" for name, value in options.items()),
-        switch=switch.switch.name,
+        told=_TOLD[kind].format(switch=switch.switch.name),
         spread=spread,
         slots=slots,
     )
@@ -135,19 +155,27 @@ class Orchestra:
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """One request to its API. Raises LabError for what it refuses, OSError where it does not answer."""
         text = body if body is None or isinstance(body, str) else json.dumps(body)
-        connection, token = self._connected()
         kind = "application/toml" if isinstance(body, str) else "application/json"
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
+        fresh = self._connection is None
         try:
-            connection.request(method, path, text, headers)
+            status, content = self._exchange(method, path, text, kind)
+        except (ConnectionError, http.client.RemoteDisconnected):
+            if fresh:
+                raise
+            status, content = self._exchange(method, path, text, kind)  # it ends connections that were idle
+        if status >= 400:
+            raise LabError(f"{method} {path}: {status} {content.decode(errors='replace')}", "orchestrator")
+        return json.loads(content) if content else None
+
+    def _exchange(self, method: str, path: str, text: str | None, kind: str) -> tuple[int, bytes]:
+        connection, token = self._connected()
+        try:
+            connection.request(method, path, text, {"Authorization": f"Bearer {token}", "Content-Type": kind})
             response = connection.getresponse()
-            content = response.read()
+            return response.status, response.read()
         except (OSError, http.client.HTTPException):
             self._close()
             raise
-        if response.status >= 400:
-            raise LabError(f"{method} {path}: {response.status} {content.decode(errors='replace')}", "orchestrator")
-        return json.loads(content) if content else None
 
     def wait(self, condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
         """Until the condition holds. Raises LabError if it does not come to, or if the orchestrator ends."""
@@ -175,10 +203,10 @@ class Orchestra:
         names: list[str] = self.ask("GET", "/steering")["members"]
         return names
 
-    def events(self) -> list[dict[str, Any]]:
-        """All that happened."""
+    def events(self, after: int = 0) -> list[dict[str, Any]]:
+        """All that happened since the event with the number `after`."""
         told: list[dict[str, Any]] = []
-        while page := self.ask("GET", f"/events?after={told[-1]['number'] if told else 0}")["events"]:
+        while page := self.ask("GET", f"/events?after={told[-1]['number'] if told else after}")["events"]:
             told += page
         return told
 

@@ -43,6 +43,11 @@ class Switch:
         self._nftables.close()
         self._meter.close()
 
+    @property
+    def ports(self) -> list[str]:
+        """Names of all of its ports."""
+        return ["clients", "server", *(port for place in self._places for port in (place.inside, place.outside))]
+
     def steer(self, spread: Spread, live: Sequence[int]) -> None:
         """Spread the traffic over the instances with these numbers, from now on, in one transaction."""
         ports, members = Ports("clients", "server", spread, self._mac), [self._places[i] for i in live]
