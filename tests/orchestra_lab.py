@@ -12,17 +12,22 @@ import socket
 import socketserver
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from lab_clients import connect, say_line
 from lab_peers import serving
+from statelessnf.api.access import read_access
 from statelessnf.bench.instruments.stream import Ends, Stream, StreamFigures
 from statelessnf.builder import build
 from statelessnf.find import find_function
-from statelessnf.lab.control import ControlNetwork
+from statelessnf.lab.control import CONTROL, ControlNetwork
 from statelessnf.lab.instances import write_deployment
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.namespaces import Namespace
@@ -31,7 +36,8 @@ from statelessnf.lab.topology import CLIENT, Topology
 
 RATE = 2000  # packets a second of the stream
 CONNECTIONS = 8
-ECHO_PORT, UDP_PORT = 80, 7000
+ECHO_PORT, UDP_PORT, BEATS_PORT = 80, 7000, 8471
+OTHER = IPv4Interface("10.200.0.3/16")  # where the second orchestrator is
 PLACES = {"here": 0, "there": 2}  # number of each host's first namespace
 SNF = [sys.executable, "-m", "statelessnf.cli"]
 _BETWEEN_HOSTS = ']\n\n[[orchestrator.hosts]]\nname = "there"\nslots = [\n'
@@ -53,6 +59,7 @@ class OrchestraLab:
         self.lab = stack.enter_context(Lab())
         self.topology = stack.enter_context(Topology(self.lab, 4))
         self.control = ControlNetwork(self.lab, self.topology)
+        self._other = self.control.another("control2", OTHER)
         self.file = write_deployment(self.lab.folder, "embedded", [UDP_PORT])
         self.run_directory = self.lab.folder / "run"
         self.plain = self.file.read_text()
@@ -68,6 +75,7 @@ class OrchestraLab:
     def written(self, plain: str) -> str:
         """A deployment file with a section [orchestrator]: two to four instances on two hosts."""
         text = orchestrated(plain, self.topology, Size(2, 4), spread="packet")
+        text = text.replace(f'"{CONTROL.ip}:0"', f'"{CONTROL.ip}:{BEATS_PORT}", "{OTHER.ip}:{BEATS_PORT}"')
         before, third, after = text.partition('  { inside = "net_af_xdp0,iface=inside", ' + _OUTSIDE + '"in2"')
         assert third, text
         return before + _BETWEEN_HOSTS + third + after
@@ -126,6 +134,42 @@ class OrchestraLab:
     def last_event(self) -> int:
         """The number of the latest event."""
         return int(self.orchestra.events()[-1]["number"])
+
+    def reload(self, text: str) -> subprocess.CompletedProcess[str]:
+        """By the command."""
+        self.file.write_text(text)
+        return self.snf("reload", self.file)
+
+    def asked(self, method: str, path: str, body: str, token: str | None) -> dict[str, Any]:
+        """What the API answers; None: with the right token."""
+        access = read_access(self.run_directory)
+        kind = "application/toml" if path == "/deployment" else "application/json"
+        headers = {"Authorization": f"Bearer {token or access.token}", "Content-Type": kind}
+        with self.control.namespace.entered(), httpx.Client(base_url=access.api, headers=headers) as client:
+            answer: dict[str, Any] = client.request(method, path, content=body).json()
+        return answer
+
+    @contextmanager
+    def standby(self) -> Iterator[Orchestra]:
+        """Another orchestrator, on another machine of the control network, that stands by when the block begins."""
+        asked, second = self.stands_by(), Orchestra(self.control, self.file, self.run_directory, self._other)
+        second.start("--standby")
+        try:
+            second.wait(lambda: self.stands_by() > asked, "the second one does not stand by")
+            yield second
+        finally:
+            second.end()
+
+    def stands_by(self) -> int:
+        """How many times an orchestrator has said so."""
+        return (self.lab.folder / "orchestrator.log").read_text().count("stands by")
+
+    def wait_taken_over(self, seconds: float) -> None:
+        """Until another orchestrator has announced itself."""
+        before, deadline = read_access(self.run_directory).api, time.monotonic() + seconds
+        while read_access(self.run_directory).api == before:
+            assert time.monotonic() < deadline, f"nobody took over within {seconds} s"
+            time.sleep(0.01)
 
     def snf(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         """A command of an operator, where the orchestrator runs."""

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestra_lab import RATE, OrchestraLab, orchestra_lab
+from lab_clients import connect, say_line
+from lab_peers import serving
+from orchestra_lab import RATE, Echo, OrchestraLab, orchestra_lab
 from statelessnf.lab.orchestra import Orchestra
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
@@ -146,3 +148,93 @@ def test_rolling_upgrade(it: OrchestraLab) -> None:
     carriers = [event["text"].count("lab-") for event in it.told("steer", since)]
     assert set(carriers) == {2}  # one by one, and never fewer
     assert streams[0].lost == 0
+
+
+def test_reloaded_rules_are_in_force_and_nobody_is_replaced(it: OrchestraLab) -> None:
+    before = set(it.named())
+    with serving(it.topology.server, it.topology.server_address, 81, Echo), it.traffic() as streams:
+        with pytest.raises(TimeoutError):
+            connect(it.topology.clients, it.topology.server_address, 81, 0.3)
+        done = it.reload(it.file.read_text().replace('"80"', '"80-81"'))
+        assert done.returncode == 0, done.stderr
+        with connect(it.topology.clients, it.topology.server_address, 81) as allowed:
+            assert say_line(allowed) == "?"
+    assert set(it.named()) == before == set(it.orchestra.members())
+    assert streams[0].lost == 0
+
+
+def test_a_killed_orchestrator_is_not_missed_and_its_successor_disturbs_nothing(it: OrchestraLab) -> None:
+    before, members, since = set(it.named()), it.orchestra.members(), it.last_event()
+    with it.traffic() as streams:
+        it.orchestra.kill()
+        it.check_connections()
+        it.orchestra.start()
+        it.orchestra.settle()
+    assert set(it.named()) == before
+    assert it.orchestra.members() == members
+    assert not it.told("suspect", since) and not it.told("start", since)
+    assert all(", ".join(members) in event["text"] for event in it.told("steer", since))
+    assert streams[0].lost == 0
+
+
+def test_ctrl_c_leaves_all_running_and_the_next_one_adopts(it: OrchestraLab) -> None:
+    before, pids = set(it.named()), it.all_pids()
+    process = it.orchestra.process
+    assert process is not None
+    with it.traffic() as streams:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert it.all_pids() == pids
+        it.orchestra.start()
+        it.orchestra.settle()
+    assert set(it.named()) == before
+    assert streams[0].lost == 0
+
+
+def test_one_leader_at_a_time(it: OrchestraLab) -> None:
+    before, members, first = set(it.named()), it.orchestra.members(), it.orchestra
+    assert first.process is not None
+    with it.standby() as second, it.traffic() as streams:
+        first.process.send_signal(signal.SIGSTOP)
+        it.wait_taken_over(TAKE_OVER_SECONDS)
+        second.settle()
+        assert set(second.members()) == set(members)
+        asked = it.stands_by()
+        first.process.send_signal(signal.SIGCONT)
+        second.wait(lambda: it.stands_by() > asked, "the first one does not stand by")
+        assert second.ask("GET", "/deployment")["leader"]
+        second.kill()
+        it.wait_taken_over(TAKE_OVER_SECONDS)
+        first.settle()
+    assert set(it.named()) == before
+    assert streams[0].lost == 0
+
+
+def test_a_second_deployment_of_that_name_is_refused(it: OrchestraLab) -> None:
+    before, since = set(it.named()), it.last_event()
+    done = it.snf("up", it.file)
+    assert done.returncode != 0
+    assert "an orchestrator runs already for deployment 'lab'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert set(it.named()) == before
+    assert it.last_event() == since
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("PUT", "/size", '{"size": "many"}', 422),
+        ("PUT", "/size", "{", 400),
+        ("PUT", "/size", '{"size": 9}', 409),
+        ("POST", "/instances/lab-nobody/drain", '{"drained": true}', 404),
+        ("PUT", "/deployment", 'name = "other"', 422),
+    ],
+)
+def test_what_is_refused_changes_nothing(it: OrchestraLab, method: str, path: str, body: str, status: int) -> None:
+    since = it.last_event()
+    problem = it.asked(method, path, body, token=None)
+    assert problem["status"] == status
+    assert problem["detail"]
+    assert it.asked(method, path, body, token="x" * 32)["status"] == 401
+    assert it.last_event() == since
+    assert it.orchestra.ask("GET", "/deployment")["settled"]

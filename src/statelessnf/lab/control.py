@@ -24,12 +24,19 @@ class ControlNetwork:
     """Of one switch and its instances. `namespace` is where the orchestrator runs; its address is CONTROL."""
 
     def __init__(self, lab: Lab, switch: Switch) -> None:
+        self._lab = lab
         self.namespace = lab.namespace("control")
         add_bridge(Interface(self.namespace, _BRIDGE))
         add_address(Interface(self.namespace, _BRIDGE), CONTROL)
         self._attach(switch.switch, "switch", _SWITCH)
         for number, instance in enumerate(switch.instances):
             self._attach(instance, f"instance{number}", IPv4Interface(f"10.200.1.{number}/16"))
+
+    def another(self, role: str, address: IPv4Interface) -> Namespace:
+        """Another machine on it, where a second orchestrator can run."""
+        namespace = self._lab.namespace(role)
+        self._attach(namespace, role, address)
+        return namespace
 
     def cut(self, number: int) -> None:
         """Nothing gets from instance `number` to the orchestrator any more; its packets flow on."""

@@ -49,7 +49,7 @@ class Orchestrator:
             try:
                 while await self._lead_once(state, store, shared, standby):
                     standby = True
-                    self._say(f"{self._deployment.name}: another orchestrator leads now; this one stands by")
+                    self._say(f"{self._deployment.name}: this orchestrator leads no more")
             finally:
                 await _resign(state, store)
 
@@ -69,6 +69,8 @@ class Orchestrator:
     async def _acquire(self, leadership: Leadership, state: State, store: Executor, standby: bool) -> bool:
         """Whether it leads; False: it is to end. Raises Refused, StoreUnavailable."""
         patience = None if standby else LEASE_MS / 1000 + 1
+        if standby and not await leadership.look():
+            self._say(f"{self._deployment.name}: this orchestrator stands by")
         ended = await run_until_first({"claim": leadership.acquire(patience), "stop": self.stop.wait()}, {})
         if ended == "stop" or leadership.leads:
             return ended == "claim"
