@@ -59,7 +59,15 @@ class Lead:
         self._steering = _steering(section, deployment)
         pipes = deployment.instance.pipes
         self.controller = Controller(
-            deployment.name, section, pipes, kept, self._hosts, self._steering, self._journal, events
+            deployment.name,
+            section,
+            pipes,
+            kept,
+            self._hosts,
+            self._steering,
+            self._journal,
+            events,
+            lambda: leadership.leads,
         )
         self._listener = BeatListener(self.controller.heard, self._knows)
         self.controller.read_beats = self._listener.drain
