@@ -39,6 +39,7 @@ CONNECTIONS = 8
 ECHO_PORT, UDP_PORT, BEATS_PORT = 80, 7000, 8471
 OTHER = IPv4Interface("10.200.0.3/16")  # where the second orchestrator is
 PLACES = {"here": 0, "there": 2}  # number of each host's first namespace
+PLACE = '  { inside = "net_af_xdp0,iface=inside", outside = "net_af_xdp1,iface=outside", switch_inside = '
 SNF = [sys.executable, "-m", "statelessnf.cli"]
 _BETWEEN_HOSTS = ']\n\n[[orchestrator.hosts]]\nname = "there"\nslots = [\n'
 
@@ -76,8 +77,7 @@ class OrchestraLab:
         """A deployment file with a section [orchestrator]: two to four instances on two hosts."""
         text = orchestrated(plain, self.topology, Size(2, 4), spread="packet")
         text = text.replace(f'"{CONTROL.ip}:0"', f'"{CONTROL.ip}:{BEATS_PORT}", "{OTHER.ip}:{BEATS_PORT}"')
-        before, third, after = text.partition('  { inside = "net_af_xdp0,iface=inside", ' + _OUTSIDE + '"in2"')
-        assert third, text
+        before, third, after = text.partition(PLACE + '"in2"')
         return before + _BETWEEN_HOSTS + third + after
 
     def connect(self) -> socket.socket:
@@ -174,9 +174,6 @@ class OrchestraLab:
     def snf(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         """A command of an operator, where the orchestrator runs."""
         return run_snf(self.control.namespace, *words)
-
-
-_OUTSIDE = 'outside = "net_af_xdp1,iface=outside", switch_inside = '
 
 
 def run_snf(namespace: Namespace, *words: str | Path) -> subprocess.CompletedProcess[str]:

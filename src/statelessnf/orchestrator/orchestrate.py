@@ -81,12 +81,14 @@ class Orchestrator:
         raise Refused(what, str(self._deployment.path), "to change the deployment: snf reload; to wait: --standby")
 
     def _load(self, state: State) -> tuple[Kept, Sequence[Entry], Events]:
-        """What a predecessor has left, or a beginning. Raises StoreError."""
+        """What a predecessor has left; or a beginning, which stands in the store once something is begun.
+
+        Raises StoreError.
+        """
         kept = state.deployment()
         if kept is None:
             path = str(self._deployment.path.absolute())
             kept = Kept(revision=1, text=self._text, path=path, size=self._section.minimum)
-            state.keep(kept)
         return kept, state.instances(), Events(state.events())
 
 
