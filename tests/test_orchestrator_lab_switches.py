@@ -10,6 +10,7 @@ from ipaddress import ip_interface
 import pytest
 
 from lab_clients import fetch
+from orchestra_lab import patient
 from statelessnf.builder import build
 from statelessnf.find import find_function
 from statelessnf.lab.control import CONTROL, ControlNetwork
@@ -36,7 +37,7 @@ SECTION = '\n[nat]\npool = [{ addresses = ["203.0.113.8/29"] }]\n'
 def on_openflow(lab: Lab, topology: Topology) -> Iterator[tuple[Orchestra, OpenVSwitch]]:
     build(find_function("firewall"))
     control, file = ControlNetwork(lab, topology), write_deployment(lab.folder, "embedded")
-    text = orchestrated(file.read_text(), topology, Size(2, 3), spread="flow")
+    text = patient(orchestrated(file.read_text(), topology, Size(2, 3), spread="flow"))
     told = f'kind = "nftables"\nnamespace = "{topology.switch.name}"'
     assert told in text
     file.write_text(text.replace(told, f'kind = "openflow"\nlisten = "{OPENFLOW}"'))
@@ -80,7 +81,7 @@ def test_a_nat_survives_the_death_of_an_instance() -> None:
         host, control = topology.inside_host("host", ip_interface("10.0.0.1/24")), ControlNetwork(lab, topology)
         (file,) = make_files(lab.folder / "files", 2_000_000, 1)
         deployment = write_routed_deployment(lab.folder, NAT, "nat", SECTION)
-        deployment.write_text(orchestrated(deployment.read_text(), topology, Size(2, 3), spread="packet"))
+        deployment.write_text(patient(orchestrated(deployment.read_text(), topology, Size(2, 3), spread="packet")))
         with (
             web_server(topology.far, FAR, lab.folder),
             Orchestra(control, deployment, lab.folder / "run") as orchestra,

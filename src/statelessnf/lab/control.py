@@ -11,7 +11,7 @@ from __future__ import annotations
 from ipaddress import IPv4Interface
 
 from statelessnf.lab.lifetime import Lab
-from statelessnf.lab.links import Interface, add_address, add_bridge, connect, join_bridge, set_state
+from statelessnf.lab.links import Interface, add_address, add_bridge, connect, join_bridge, set_forwarding
 from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.switch import Switch
 
@@ -40,11 +40,11 @@ class ControlNetwork:
 
     def cut(self, number: int) -> None:
         """Nothing gets from instance `number` to the orchestrator any more; its packets flow on."""
-        set_state(Interface(self.namespace, f"instance{number}"), up=False)
+        set_forwarding(Interface(self.namespace, f"instance{number}"), on=False)
 
     def mend(self, number: int) -> None:
         """Undoes `cut`."""
-        set_state(Interface(self.namespace, f"instance{number}"), up=True)
+        set_forwarding(Interface(self.namespace, f"instance{number}"), on=True)
 
     def _attach(self, host: Namespace, port: str, address: IPv4Interface) -> None:
         connect(Interface(host, "control"), Interface(self.namespace, port))
