@@ -12,6 +12,7 @@ import valkey
 
 from fake_orchestra import FakeDriver, Play, playing, until
 from statelessnf.errors import Refused
+from statelessnf.orchestrator.drivers.driver import Launch
 from statelessnf.orchestrator.state import Kept, State
 from statelessnf.orchestrator.wishes import Wishes
 from statelessnf.store.url import unix_url
@@ -96,6 +97,35 @@ def test_silence_is_steered_away_from_and_a_beat_brings_it_back(state: State) ->
 
     play = played(state, acts)
     assert [kind for kind in kinds(play) if kind in ("suspect", "end", "kill")] == ["suspect"]
+
+
+class SlowDriver(FakeDriver):
+    """Starts take until `go`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+
+    async def start(self, launch: Launch) -> str:
+        await self.go.wait()
+        return await super().start(launch)
+
+
+def test_what_is_not_wanted_any_more_while_it_starts_is_stopped_once_it_is_there(state: State) -> None:
+    driver = SlowDriver()
+
+    async def acts(play: Play) -> None:
+        driver.go.set()
+        beating = await settled(play)
+        driver.go.clear()
+        Wishes(play.controller).resize(3)
+        Wishes(play.controller).resize(2)
+        driver.go.set()
+        await until(lambda: play.controller.settled)
+        assert len(driver.running) == 2
+        beating.cancel()
+
+    assert "stop" in kinds(played(state, acts, driver=driver))
 
 
 def test_a_port_that_is_down_is_steered_away_from(state: State) -> None:

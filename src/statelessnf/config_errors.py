@@ -66,7 +66,7 @@ def key_path(parts: Iterable[int | str]) -> str:
 def _reason(fault: ErrorDetails, model: type[BaseModel], extra: str) -> tuple[str, str]:
     kind, context, value = fault["type"], fault.get("ctx", {}), fault["input"]
     if kind == "extra_forbidden":
-        known = [*_fields(model, fault["loc"][:-1]), *([extra] if extra else [])]
+        known = [*_fields(model, fault["loc"][:-1]), *([extra] if extra and len(fault["loc"]) == 1 else [])]
         return "unknown key", nearest(str(fault["loc"][-1]), known, "known keys")
     if kind == "missing":
         return "this key is required and missing", "add it"

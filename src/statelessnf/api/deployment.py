@@ -73,7 +73,8 @@ async def get_health(face: TheFace) -> HealthDocument:
 
 def _wrong(face: Face) -> Iterator[str]:
     deployment, steering = face.deployment(), face.steering()
-    yield from filter(None, (deployment.problem, steering.problem))
+    told = {steering.problem, *(host.problem for host in face.hosts())}  # the deployment's is the first of all
+    yield from filter(None, ("" if deployment.problem in told else deployment.problem, steering.problem))
     if not (steering.connected or steering.problem):
         yield f"the switch ({steering.kind}) is not connected"
     for host in face.hosts():

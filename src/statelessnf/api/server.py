@@ -36,15 +36,15 @@ class Certificate(NamedTuple):
 
 
 async def serve(
-    app: FastAPI, endpoint: str, ready: Callable[[str], None], certificate: Certificate | None = None
+    app: FastAPI, where: str | socket.socket, ready: Callable[[str], None], certificate: Certificate | None = None
 ) -> None:
-    """Until cancelled: serves `app` (see make_app) on ADDRESS:PORT or [ADDRESS]:PORT, port 0: any.
+    """Until cancelled: serves `app` (see make_app) on ADDRESS:PORT or [ADDRESS]:PORT, or what `listening` has given.
 
     `ready` is called once, with the address as http://… or, with a certificate, https://…, when connections are
     accepted. What is under way when it is cancelled gets a moment to end. Raises OrchestratorError where it cannot
     listen, ConfigError for a certificate that cannot be used.
     """
-    with closing(_listening(endpoint)) as listener:
+    with closing(listening(where) if isinstance(where, str) else where) as listener:
         server = _Server(_options(app, certificate))
         task = asyncio.create_task(server.serve([listener]), name="api")
         ready(_address(listener, "http" if certificate is None else "https"))
@@ -74,7 +74,8 @@ def _options(app: FastAPI, certificate: Certificate | None) -> uvicorn.Config:
     return options
 
 
-def _listening(endpoint: str) -> socket.socket:
+def listening(endpoint: str) -> socket.socket:
+    """On ADDRESS:PORT or [ADDRESS]:PORT, port 0: any; connections wait. Raises OrchestratorError."""
     host, _, port = endpoint.rpartition(":")
     address = ip_address(host.strip("[]"))
     listener = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)

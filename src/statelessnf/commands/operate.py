@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import suppress
 from urllib.parse import quote
 
-from statelessnf.api.client import LONG, connected
+from statelessnf.api.client import LONG, Client, connected
+from statelessnf.api.documents import HealthDocument
 from statelessnf.commands.output import line, show
+from statelessnf.errors import SnfError
 from statelessnf.orchestrator.face import DeploymentDocument, InstanceDocument
+
+ENDING = 10.0  # seconds that an orchestrator takes to end, at most
+PAUSE = 0.02
 
 
 def scale(deployment: str, size: int | None, *, as_json: bool) -> None:
@@ -38,7 +45,17 @@ def down(deployment: str, *, as_json: bool) -> None:
     with connected(deployment) as client:
         name = client.get("/deployment", DeploymentDocument).name
         client.order("DELETE", "/deployment", LONG)
+        _wait_ended(client)
     _tell(as_json, json.dumps({"down": name}), f"{name} is down")
+
+
+def _wait_ended(client: Client) -> None:
+    """Until the orchestrator itself has ended, so that the next one may be started."""
+    deadline = time.monotonic() + ENDING
+    with suppress(SnfError):
+        while time.monotonic() < deadline:
+            client.get("/health", HealthDocument)
+            time.sleep(PAUSE)
 
 
 def _path(name: str) -> str:

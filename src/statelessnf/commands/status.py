@@ -94,9 +94,10 @@ def _switch(steering: SteeringDocument) -> str:
 
 
 def _problems(found: Overview) -> list[str]:
-    said = [found.deployment.problem, found.steering.problem]
-    said += [f"host {host.name}: {host.problem}" for host in found.hosts if host.problem]
-    return list(filter(None, said))
+    told = {found.steering.problem, *(host.problem for host in found.hosts)}
+    said = [problem for problem in (found.deployment.problem,) if problem not in told]
+    said += [found.steering.problem] if found.steering.problem else []
+    return said + [f"host {host.name}: {host.problem}" for host in found.hosts if host.problem]
 
 
 def _instances(instances: list[InstanceDocument]) -> RenderableType:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from ipaddress import IPv4Interface
 
 from statelessnf.lab.lifetime import Lab
-from statelessnf.lab.links import Interface, add_address, add_bridge, connect, join_bridge, set_state
+from statelessnf.lab.links import Interface, add_address, add_bridge, connect, join_bridge, set_forwarding
 from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.switch import Switch
 
@@ -24,6 +24,7 @@ class ControlNetwork:
     """Of one switch and its instances. `namespace` is where the orchestrator runs; its address is CONTROL."""
 
     def __init__(self, lab: Lab, switch: Switch) -> None:
+        self._lab = lab
         self.namespace = lab.namespace("control")
         add_bridge(Interface(self.namespace, _BRIDGE))
         add_address(Interface(self.namespace, _BRIDGE), CONTROL)
@@ -31,13 +32,19 @@ class ControlNetwork:
         for number, instance in enumerate(switch.instances):
             self._attach(instance, f"instance{number}", IPv4Interface(f"10.200.1.{number}/16"))
 
+    def another(self, role: str, address: IPv4Interface) -> Namespace:
+        """Another machine on it, where a second orchestrator can run."""
+        namespace = self._lab.namespace(role)
+        self._attach(namespace, role, address)
+        return namespace
+
     def cut(self, number: int) -> None:
         """Nothing gets from instance `number` to the orchestrator any more; its packets flow on."""
-        set_state(Interface(self.namespace, f"instance{number}"), up=False)
+        set_forwarding(Interface(self.namespace, f"instance{number}"), on=False)
 
     def mend(self, number: int) -> None:
         """Undoes `cut`."""
-        set_state(Interface(self.namespace, f"instance{number}"), up=True)
+        set_forwarding(Interface(self.namespace, f"instance{number}"), on=True)
 
     def _attach(self, host: Namespace, port: str, address: IPv4Interface) -> None:
         connect(Interface(host, "control"), Interface(self.namespace, port))

@@ -5,6 +5,7 @@ GSO and GRO are off on both ends, and a VLAN tag is part of the frame, not of it
 in user space would otherwise see unfinished checksums, 64 KB super-frames and frames that lost their tag.
 """
 
+import subprocess
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_network
 from socket import AF_INET, AF_INET6
@@ -15,6 +16,7 @@ from pyroute2.ethtool.ioctl import IoctlEthtool
 from statelessnf.lab.namespaces import Namespace
 
 _IFA_F_NODAD = 0x02  # if_addr.h: no duplicate address detection, which takes a second
+_DISABLED, _FORWARDING = 0, 3  # if_bridge.h: states of a port
 OFFLOADS = (
     "tx-checksumming",
     "scatter-gather",
@@ -82,12 +84,6 @@ def add_route(
         netlink.route("add", oif=netlink.link_lookup(ifname=interface.name)[0], **route)
 
 
-def set_state(interface: Interface, *, up: bool) -> None:
-    """Bring the interface up or down."""
-    with interface.namespace.entered(), IPRoute() as netlink:
-        netlink.link("set", index=netlink.link_lookup(ifname=interface.name)[0], state="up" if up else "down")
-
-
 def move_route(interface: Interface, via: IPv4Address) -> None:
     """The interface's default route leads to another gateway from now on."""
     with interface.namespace.entered(), IPRoute() as netlink:
@@ -107,6 +103,13 @@ def join_bridge(port: Interface, bridge: str) -> None:
     with port.namespace.entered(), IPRoute() as netlink:
         index, master = (netlink.link_lookup(ifname=name)[0] for name in (port.name, bridge))
         netlink.link("set", index=index, master=master)
+
+
+def set_forwarding(port: Interface, *, on: bool) -> None:
+    """Whether a bridge's port forwards, at once. The link itself stays up: its news may take Linux a second."""
+    state = _FORWARDING if on else _DISABLED
+    with port.namespace.entered():  # not by pyroute2: its "state" of a bridge's port is that of the link
+        subprocess.run(["bridge", "link", "set", "dev", port.name, "state", str(state)], check=True, timeout=10)
 
 
 class Meter:

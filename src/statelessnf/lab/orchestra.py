@@ -104,10 +104,16 @@ def orchestrated(
 
 
 class Orchestra:
-    """One orchestrator process; `with` ends it, and takes the deployment down with it."""
+    """One orchestrator process; `with` ends it, and takes the deployment down with it.
 
-    def __init__(self, control: ControlNetwork, deployment: Path, run_directory: Path) -> None:
-        self._control, self._deployment, self._directory = control, deployment, run_directory
+    `namespace`: of its machine, if that is another one than the control network's first.
+    """
+
+    def __init__(
+        self, control: ControlNetwork, deployment: Path, run_directory: Path, namespace: Namespace | None = None
+    ) -> None:
+        self._namespace = control.namespace if namespace is None else namespace
+        self._deployment, self._directory = deployment, run_directory
         self._log = deployment.parent / "orchestrator.log"
         self._connection: http.client.HTTPConnection | None = None
         self.process: subprocess.Popen[bytes] | None = None
@@ -127,7 +133,7 @@ class Orchestra:
         """Another orchestrator process."""
         command = [sys.executable, "-m", "statelessnf.cli", "up", str(self._deployment), "--foreground", *options]
         with self._log.open("ab") as log:
-            self.process = self._control.namespace.start(command, stderr=log)
+            self.process = self._namespace.start(command, stderr=log)
 
     def check(self) -> None:
         """Raises LabError if the process has ended."""
@@ -220,7 +226,7 @@ class Orchestra:
         if self._connection is None:
             place = urlsplit(access.api)
             connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE)
-            with self._control.namespace.entered():
+            with self._namespace.entered():
                 connection.connect()
             self._connection = connection
         return self._connection, access.token

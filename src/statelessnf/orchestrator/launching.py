@@ -7,7 +7,7 @@ dies in the middle knows of it. A start that fails leaves neither the instance n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from statelessnf.errors import DriverError, SnfError
@@ -36,6 +36,7 @@ class Launcher:
         self._known, self._hosts, self._journal, self._events = known, hosts, journal, events
         self._add, self._forget = add, forget
         self._tasks: set[asyncio.Task[None]] = set()
+        self._starting: dict[str, asyncio.Task[None]] = {}
 
     @property
     def busy(self) -> bool:
@@ -48,26 +49,28 @@ class Launcher:
         known = self._add(entry)
         self._journal.put(entry)
         self._events.tell("start", f"starting on {place.host}, slot {place.slot}, revision {kept.revision}", entry.name)
-        self._begin(self._start(known, kept, beats.model_copy(update={"token": entry.token}), pipes))
+        task = self._begin(self._start(known, kept, beats.model_copy(update={"token": entry.token}), pipes))
+        self._starting[entry.name] = task
+        task.add_done_callback(lambda _: self._starting.pop(entry.name))
 
     def stop(self, name: str, why: str) -> None:
         """Begins to stop it."""
         if (known := self._to_end(name)) is not None:
             self._events.tell("stop", why, name)
-            self._begin(self._end(known, self._hosts[known.entry.host].driver.stop(name)))
+            self._begin(self._end(known, self._hosts[known.entry.host].driver.stop))
 
     def kill(self, name: str, why: str) -> None:
         """Begins to kill it; also one that was told to stop before."""
         if (known := self._known.get(name)) is not None and known.ended is None:
             known.ending = True
             self._events.tell("kill", why, name)
-            self._begin(self._end(known, self._hosts[known.entry.host].driver.kill(name)))
+            self._begin(self._end(known, self._hosts[known.entry.host].driver.kill))
 
     def strike(self, name: str) -> None:
         """SIGKILL, as if it had failed by itself: nobody is told before."""
         known = self._known[name]
         self._events.tell("kill", "the operator said so", name)
-        self._begin(self._end(known, self._hosts[known.entry.host].driver.kill(name)))
+        self._begin(self._end(known, self._hosts[known.entry.host].driver.kill))
 
     async def close(self) -> None:
         """Waits for what is on its way."""
@@ -115,14 +118,17 @@ class Launcher:
         )
         return Launch(order, kept.text, slot, entry.slot, entry.cores, entry.memory_mb)
 
-    async def _end(self, known: Known, asked: Coroutine[Any, Any, None]) -> None:
+    async def _end(self, known: Known, ask: Callable[[str], Awaitable[None]]) -> None:
+        if (starting := self._starting.get(known.entry.name)) is not None:
+            await asyncio.wait({starting})  # a driver cannot end what is not there yet
         try:
-            await asked
+            await ask(known.entry.name)
         except DriverError as error:
             known.ending = False  # and so it is asked again
             self._events.tell("end-failed", error.line(), known.entry.name)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

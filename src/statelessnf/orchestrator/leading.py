@@ -7,13 +7,14 @@ as a problem; what is our own, such as a busy port of the API, ends the orchestr
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 
 from statelessnf.api.access import Access, announced, standing_token
 from statelessnf.api.app import make_app
-from statelessnf.api.server import serve
+from statelessnf.api.server import listening, serve
 from statelessnf.config import Deployment
 from statelessnf.errors import DriverError, NotLeader, OrchestratorError, SnfError, SteeringError, StoreError
 from statelessnf.orchestrator.beat_listener import BeatListener
@@ -83,12 +84,13 @@ class Lead:
         `text`: of the deployment file as the operator has it now. Raises SnfError for what can never work.
         """
         with ExitStack() as stack:
+            api = stack.enter_context(closing(listening(self.controller.section.api)))  # before anything is started
             self.controller.keep(beats=self._listen(stack))
             for entry in entries:
                 self.controller.know(entry)
             await asyncio.gather(*(self._open_host(host) for host in self._hosts.values()))
             try:
-                return await self._work(stop, text)
+                return await self._work(stop, text, api)
             finally:
                 await self._close()
 
@@ -113,14 +115,14 @@ class Lead:
             raise problem
         return tuple(addresses)
 
-    async def _work(self, stop: asyncio.Event, text: str) -> bool:
+    async def _work(self, stop: asyncio.Event, text: str, api: socket.socket) -> bool:
         services = {
             "controller": self.controller.run(),
             "steering": self._steer(),
             "traffic": self.controller.watch_traffic(),
             "hosts": self._watch_hosts(),
             "figures": self._figures.run(),
-            "api": self._serve(),
+            "api": self._serve(api),
             "file": self._take_file(text),
         }
         ends = {
@@ -175,7 +177,7 @@ class Lead:
         steersman.opened()
         await steersman.run()
 
-    async def _serve(self) -> None:
+    async def _serve(self, listener: socket.socket) -> None:
         """The API, and the file by which commands find it."""
         deployment = self._deployment
         token = standing_token(deployment.run_directory)
@@ -185,7 +187,7 @@ class Lead:
             def ready(address: str) -> None:
                 stack.enter_context(announced(deployment.run_directory, Access(api=address, token=token)))
 
-            await serve(app, self.controller.section.api, ready)
+            await serve(app, listener, ready)
 
     async def _take_file(self, text: str) -> None:
         """The operator's file may say something else than what runs: that is a reload. What is refused is told."""

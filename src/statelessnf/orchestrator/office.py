@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from statelessnf.config import Deployment
-from statelessnf.errors import NotFound, NotLeader, Refused
+from statelessnf.errors import NotFound, NotLeader, Refused, SteeringError
 from statelessnf.orchestrator.controller import Controller
 from statelessnf.orchestrator.face import (
     DeploymentDocument,
@@ -136,7 +136,12 @@ class Office:
     async def down(self) -> None:
         """See `Face`."""
         self._check_leads()
-        await self._wishes.down()
+        try:
+            await self._wishes.down()
+        except SteeringError as error:
+            self.over.set()
+            what = f"all instances have ended; what the switch has of the deployment stays: {error.what}"
+            raise SteeringError(what, error.where, error.do) from error
         self.over.set()
 
     def _known(self, seen: dict[str, Sighting]) -> list[tuple[str, Known]]:

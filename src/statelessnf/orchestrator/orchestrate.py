@@ -49,7 +49,7 @@ class Orchestrator:
             try:
                 while await self._lead_once(state, store, shared, standby):
                     standby = True
-                    self._say(f"{self._deployment.name}: another orchestrator leads now; this one stands by")
+                    self._say(f"{self._deployment.name}: this orchestrator leads no more")
             finally:
                 await _resign(state, store)
 
@@ -69,6 +69,8 @@ class Orchestrator:
     async def _acquire(self, leadership: Leadership, state: State, store: Executor, standby: bool) -> bool:
         """Whether it leads; False: it is to end. Raises Refused, StoreUnavailable."""
         patience = None if standby else LEASE_MS / 1000 + 1
+        if standby and not await leadership.look():
+            self._say(f"{self._deployment.name}: this orchestrator stands by")
         ended = await run_until_first({"claim": leadership.acquire(patience), "stop": self.stop.wait()}, {})
         if ended == "stop" or leadership.leads:
             return ended == "claim"
@@ -79,12 +81,14 @@ class Orchestrator:
         raise Refused(what, str(self._deployment.path), "to change the deployment: snf reload; to wait: --standby")
 
     def _load(self, state: State) -> tuple[Kept, Sequence[Entry], Events]:
-        """What a predecessor has left, or a beginning. Raises StoreError."""
+        """What a predecessor has left; or a beginning, which stands in the store once something is begun.
+
+        Raises StoreError.
+        """
         kept = state.deployment()
         if kept is None:
             path = str(self._deployment.path.absolute())
             kept = Kept(revision=1, text=self._text, path=path, size=self._section.minimum)
-            state.keep(kept)
         return kept, state.instances(), Events(state.events())
 
 

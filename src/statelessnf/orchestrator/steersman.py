@@ -51,6 +51,10 @@ class Steersman:
         if self._wish is None and self.steered:
             self.steer(self.steered)
 
+    def give_up(self) -> None:
+        """Nobody is steered to as far as we care: what the switch does is no reason any more to keep an instance."""
+        self._wish, self.steered = None, ()
+
     async def run(self) -> None:
         """Carries wishes out, until it is cancelled."""
         while True:

@@ -10,6 +10,7 @@ from statelessnf.orchestrator.scaling import Scaling
 from statelessnf.orchestrator.section import OrchestratorSection
 
 DOWN_SECONDS = 20.0  # in which all instances have to end
+SWITCH_SECONDS = 3.0  # in which the switch has to take the traffic away from them; then they end all the same
 PAUSE = 0.02
 
 
@@ -53,15 +54,22 @@ class Wishes:
         return controller.kept.revision
 
     async def down(self) -> None:
-        """Stops all instances, and takes the steering away. Refused where an instance does not end."""
+        """Stops all instances, and takes the steering away. Refused where an instance does not end.
+
+        A switch that says nothing is not waited for: it has what it has. Raises SteeringError then, in the end.
+        """
         controller = self._controller
         controller.keep(size=0, fixed=True)
         controller.events.tell("down", "the operator takes the deployment down")
         controller.turn()
+        loop = asyncio.get_running_loop()
+        patience = loop.time() + SWITCH_SECONDS
         try:
             async with asyncio.timeout(DOWN_SECONDS):
                 while not (controller.settled and not list(controller.sightings.known)):
                     await asyncio.sleep(PAUSE)
+                    if controller.steersman.steered != () and loop.time() > patience:
+                        controller.steersman.give_up()
         except TimeoutError:
             names = ", ".join(known.entry.name for known in controller.sightings.known)
             raise Refused(f"some instances do not end: {names}", "", "see snf status; it goes on trying") from None
