@@ -42,7 +42,7 @@ class FakeDriver:
         return f"handle of {launch.order.name}"
 
     async def adopt(self, name: str, handle: str) -> bool:
-        return name in self.running and handle == f"handle of {name}"
+        return name in self.running and handle in ("", f"handle of {name}")
 
     async def stop(self, name: str) -> None:
         self.asked.append(("stop", name))
@@ -125,10 +125,19 @@ class Play:
     ) -> None:
         self.driver, self.switch, self.state = driver, FakeSwitch(), state
         self.events = Events()
+        self.leads = True
         self.journal = Journal(state, store, self.events)
         self.host = WatchedHost(settings.hosts[0], self.driver)
         self.controller = Controller(
-            "edge", settings, 1, kept, {"here": self.host}, self.switch, self.journal, self.events
+            "edge",
+            settings,
+            1,
+            kept,
+            {"here": self.host},
+            self.switch,
+            self.journal,
+            self.events,
+            lambda: self.leads,
         )
         self._sequence = 0
         self._tasks: list[asyncio.Task[object]] = []

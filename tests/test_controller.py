@@ -221,3 +221,20 @@ def test_down_leaves_nothing(state: State) -> None:
         beating.cancel()
 
     played(state, acts)
+
+
+def test_who_does_not_lead_any_more_does_nothing(state: State) -> None:
+    """It may have slept for longer than its lease, and wake up to an instance that has ended."""
+
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        before = len(play.switch.told)
+        play.leads = False
+        Wishes(play.controller).resize(3)
+        play.driver.end(sorted(play.driver.running)[0], "signal 9")
+        for _ in range(100):
+            await asyncio.sleep(0.001)
+        assert (len(play.switch.told), len(play.driver.running)) == (before, 1)
+        beating.cancel()
+
+    played(state, acts)

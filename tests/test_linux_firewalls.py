@@ -100,7 +100,7 @@ def test_asymmetric_ways_and_a_planned_hand_over() -> None:
         pair.route(0, 1)
         began = time.monotonic()
         try:
-            for end in connection(pair, server):
+            for end in connection(pair, server, patience=1.2):
                 stack.enter_context(end)
         except TimeoutError:
             pass

@@ -44,7 +44,7 @@ def dropped(stats: Stats) -> int:
 
 def figures(stats: dict[str, Any], function: type[Function], seconds: float) -> dict[str, Any]:
     """Counts since the start; `received` and the like are sums over both sides."""
-    names = ("new_flows", "cache_hits", "reads", "commits", "refreshes", "conflicts", "passed", "generated")
+    names = ("new_flows", "cache_hits", "reads", "commits", "refreshes", "conflicts", "passed", "generated", "records")
     return {
         "seconds": round(seconds, 3),
         "received": sum(stats["received"]),

@@ -33,7 +33,7 @@ TRAFFIC_PERIOD = 1.0  # seconds between two readings of the switch's counters
 
 
 class Controller:
-    """Of one deployment that this orchestrator leads. `pipes`: of each instance."""
+    """Of one deployment. `pipes`: of each instance; `leads`: whether this orchestrator may act at this moment."""
 
     def __init__(
         self,
@@ -45,13 +45,15 @@ class Controller:
         steering: Steering,
         journal: Journal,
         events: Events,
+        leads: Callable[[], bool],
     ) -> None:
+        self._leads = leads
         self.section, self.kept, self.hosts, self.events, self.journal = section, kept, hosts, events, journal
         self.pipes = pipes
         self.sightings = Sightings(name, hosts, steering, section.detection.limit_ms / 1000)
         self.sightings.capacity = section.scaling.capacity
         self.launcher = Launcher(self.sightings.known, hosts, journal, events, self.know, self.sightings.forget)
-        self.steersman = Steersman(steering, self.sightings.member, self._steered, kept.members or None)
+        self.steersman = Steersman(steering, self.sightings.member, self._steered, kept.members or None, leads)
         self.scaling = Scaling(kept.size)
         self.traffic: dict[str, int] = {}  # packets given to each instance
         self.settled = False
@@ -71,7 +73,7 @@ class Controller:
             entry = known.entry
             if entry.host != host.section.name or known.ended is not None:
                 continue
-            if entry.handle and await host.driver.adopt(entry.name, entry.handle):
+            if await host.driver.adopt(entry.name, entry.handle):
                 self.events.tell("adopt", f"it runs on {entry.host}, slot {entry.slot}", entry.name)
             else:
                 self.ended(entry.name, "it had ended before it could be adopted")
@@ -111,7 +113,9 @@ class Controller:
         self.turn()
 
     def turn(self) -> None:
-        """Observe, plan, apply: once, now."""
+        """Observe, plan, apply: once, now; nothing as soon as another orchestrator may lead."""
+        if not self._leads():
+            return
         observed = self.observe()
         self._scale(observed)
         actions = plan(self.desired(), observed)

@@ -15,7 +15,7 @@ from statelessnf.api.access import Access, announced, standing_token
 from statelessnf.api.app import make_app
 from statelessnf.api.server import serve
 from statelessnf.config import Deployment
-from statelessnf.errors import DriverError, NotLeader, SnfError, SteeringError, StoreError
+from statelessnf.errors import DriverError, NotLeader, OrchestratorError, SnfError, SteeringError, StoreError
 from statelessnf.orchestrator.beat_listener import BeatListener
 from statelessnf.orchestrator.controller import Controller
 from statelessnf.orchestrator.drivers.choice import make_driver
@@ -26,11 +26,13 @@ from statelessnf.orchestrator.journal import Journal
 from statelessnf.orchestrator.leader import Leadership
 from statelessnf.orchestrator.office import Office
 from statelessnf.orchestrator.reloading import Reloading
-from statelessnf.orchestrator.section import orchestration
+from statelessnf.orchestrator.section import OrchestratorSection, orchestration
 from statelessnf.orchestrator.side_by_side import run_until_first
 from statelessnf.orchestrator.state import Entry, Kept, State
-from statelessnf.orchestrator.steering.choice import make_steering
+from statelessnf.orchestrator.steering.kinds import steering_of
+from statelessnf.orchestrator.steering.steering import Member, Steering
 from statelessnf.orchestrator.wishes import Wishes
+from statelessnf.owned import deployment_mac
 from statelessnf.records.stored import StoredRecords
 from statelessnf.store.url import StoreUrl
 
@@ -54,10 +56,18 @@ class Lead:
         self._deployment, self._state, self._store, self._leadership = deployment, state, store, leadership
         self._events, self._journal = events, Journal(state, store, events)
         self._hosts = {one.name: WatchedHost(one, make_driver(one, deployment.name)) for one in section.hosts}
-        self._steering = make_steering(section.steering, deployment, section.hosts)
+        self._steering = _steering(section, deployment)
         pipes = deployment.instance.pipes
         self.controller = Controller(
-            deployment.name, section, pipes, kept, self._hosts, self._steering, self._journal, events
+            deployment.name,
+            section,
+            pipes,
+            kept,
+            self._hosts,
+            self._steering,
+            self._journal,
+            events,
+            lambda: leadership.leads,
         )
         self._listener = BeatListener(self.controller.heard, self._knows)
         self.controller.read_beats = self._listener.drain
@@ -86,9 +96,22 @@ class Lead:
         return self.controller.sightings.known.name_of(token) is not None
 
     def _listen(self, stack: ExitStack) -> tuple[str, ...]:
-        """Where the predecessor listened, since running instances send their beats there."""
+        """Where the predecessor listened, since running instances send their beats there.
+
+        Addresses of other machines are those of other orchestrators. Raises OrchestratorError if none is ours.
+        """
         wanted = self.controller.kept.beats or self.controller.section.beats
-        return tuple(stack.enter_context(self._listener.on(endpoint)) for endpoint in wanted)
+        addresses, ours, problem = [], 0, None
+        for endpoint in wanted:
+            try:
+                addresses.append(stack.enter_context(self._listener.on(endpoint)))
+                ours += 1
+            except OrchestratorError as error:
+                addresses.append(endpoint)
+                problem = error
+        if problem is not None and ours == 0:
+            raise problem
+        return tuple(addresses)
 
     async def _work(self, stop: asyncio.Event, text: str) -> bool:
         services = {
@@ -178,5 +201,14 @@ class Lead:
         with suppress(StoreError, NotLeader):  # the successor finds what is there
             await self._journal.written()
         await self._steering.close()
+        if self._records is not None:
+            self._records.close()
         for host in self._hosts.values():
             await host.driver.close()
+
+
+def _steering(section: OrchestratorSection, deployment: Deployment) -> Steering:
+    """Raises SteeringError for what its kind cannot do."""
+    mac = deployment_mac(deployment.name) if deployment.function_class.rewrites else None
+    places = [Member(slot.switch_inside, slot.switch_outside) for host in section.hosts for slot in host.slots]
+    return steering_of(section.steering, deployment.name, mac, places)

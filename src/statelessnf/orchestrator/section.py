@@ -151,4 +151,7 @@ def orchestration(deployment: Deployment) -> OrchestratorSection:
     if deployment.orchestrator is None:
         do = "add one (see examples/orchestrated.toml), or start instances by hand with snf run"
         raise ConfigError("this deployment has no section [orchestrator]", str(deployment.path), do)
+    if ".py:" in deployment.function and not deployment.function.startswith("/"):
+        what = "instances read a copy of this file, elsewhere, and would not find the function"
+        raise ConfigError(what, f"{deployment.path}: function", "write its whole path, from / on")
     return validated(OrchestratorSection, deployment.orchestrator, deployment.path, ("orchestrator",))

@@ -24,10 +24,12 @@ class Steersman:
         ports: Callable[[str], Member | None],
         done: Callable[[Sequence[str], float], None],
         steered: Sequence[str] | None,
+        leads: Callable[[], bool],
     ) -> None:
         self.steering, self._ports, self._done = steering, ports, done
         self.steered = None if steered is None else tuple(steered)
         self.problem = ""
+        self._leads = leads
         self._wish: tuple[str, ...] | None = None
         self._asked_at = 0.0
         self._wake = asyncio.Event()
@@ -59,6 +61,8 @@ class Steersman:
                     await asyncio.sleep(AGAIN)
 
     async def _try(self, wish: tuple[str, ...]) -> bool:
+        if not self._leads():
+            return False
         members = [ports for name in wish if (ports := self._ports(name)) is not None]
         try:
             await self.steering.steer(members)
