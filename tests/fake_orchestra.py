@@ -1,102 +1,20 @@
-"""A driver and a switch that do as they are told, for tests of what tells them; beats are made by hand."""
+"""A controller over a driver and a switch that do as they are told; beats are made by hand."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-from statelessnf.errors import DriverError, SteeringError
+from statelessnf.bench.simulated.world import SimulatedDriver, SimulatedSwitch, slots
 from statelessnf.orchestrator.beats import ADMITTING, AVAILABLE, Beat
 from statelessnf.orchestrator.controller import Controller
-from statelessnf.orchestrator.drivers.driver import Capacity, Ended, Launch, Slot
 from statelessnf.orchestrator.events import Events
 from statelessnf.orchestrator.host_watch import WatchedHost
 from statelessnf.orchestrator.journal import Journal
 from statelessnf.orchestrator.section import OrchestratorSection
 from statelessnf.orchestrator.state import Entry, Kept, State
-from statelessnf.orchestrator.steering.steering import Changed, Member
-
-
-class FakeDriver:
-    """Instances that exist from `start` to `end`."""
-
-    def __init__(self, running: Mapping[str, Launch] | None = None) -> None:
-        self.running: dict[str, Launch] = dict(running or {})
-        self.refuse = ""  # starts, for this reason
-        self.reachable = True
-        self.asked: list[tuple[str, str]] = []
-        self._ended: Ended = lambda _name, _why: None
-
-    async def open(self, ended: Ended) -> None:
-        self._ended = ended
-
-    async def capacity(self) -> Capacity:
-        return Capacity((0, 1), 1024, ())
-
-    async def start(self, launch: Launch) -> str:
-        if self.refuse:
-            raise DriverError(self.refuse)
-        self.running[launch.order.name] = launch
-        return f"handle of {launch.order.name}"
-
-    async def adopt(self, name: str, handle: str) -> bool:
-        return name in self.running and handle in ("", f"handle of {name}")
-
-    async def stop(self, name: str) -> None:
-        self.asked.append(("stop", name))
-        self.end(name, "exit code 0")
-
-    async def kill(self, name: str) -> None:
-        self.asked.append(("kill", name))
-        self.end(name, "signal 9")
-
-    async def close(self) -> None:
-        pass
-
-    def end(self, name: str, why: str) -> None:
-        """It ends, whoever wanted that."""
-        if self.running.pop(name, None) is not None:
-            self._ended(name, why)
-
-
-class FakeSwitch:
-    """Remembers what it was told. `refuse`: why it does not do it."""
-
-    def __init__(self) -> None:
-        self.told: list[list[str]] = []  # inner ports of the members, each time
-        self.refuse = ""
-        self.connected = True
-        self.lost: frozenset[str] = frozenset()
-        self.cleared = False
-        self.changed: Changed = lambda: None
-
-    async def open(self, changed: Changed) -> None:
-        self.changed = changed
-
-    async def steer(self, members: Sequence[Member]) -> None:
-        await asyncio.sleep(0)
-        if self.refuse:
-            raise SteeringError(self.refuse)
-        self.told.append([member.inside for member in members])
-
-    async def traffic(self) -> dict[str, int]:
-        return {}
-
-    async def close(self) -> None:
-        pass
-
-    async def clear(self) -> None:
-        self.cleared = True
-
-
-def slots(count: int) -> tuple[Slot, ...]:
-    """Of a host."""
-    return tuple(
-        Slot(inside="net_null0", outside="net_null1", switch_inside=f"in{n}", switch_outside=f"out{n}")
-        for n in range(count)
-    )
 
 
 def section() -> OrchestratorSection:
@@ -121,9 +39,9 @@ class Play:
         store: Executor,
         kept: Kept,
         settings: OrchestratorSection,
-        driver: FakeDriver,
+        driver: SimulatedDriver,
     ) -> None:
-        self.driver, self.switch, self.state = driver, FakeSwitch(), state
+        self.driver, self.switch, self.state = driver, SimulatedSwitch(), state
         self.events = Events()
         self.leads = True
         self.journal = Journal(state, store, self.events)
@@ -182,7 +100,7 @@ def beat(token: bytes, sequence: int, *, available: bool = True) -> Beat:
 
 
 @asynccontextmanager
-async def playing(state: State, kept: Kept, driver: FakeDriver) -> AsyncIterator[Play]:
+async def playing(state: State, kept: Kept, driver: SimulatedDriver) -> AsyncIterator[Play]:
     """A play that has begun; it ends with the block."""
     with ThreadPoolExecutor(1) as store:
         play = Play(state, store, kept, section(), driver)

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,38 @@ def test_each_period_has_its_news(helped: bool, monkeypatch: pytest.MonkeyPatch)
             await asyncio.sleep(0.001)  # the sender's pace
         periods = (time.monotonic() - began) / beat_listener.PERIOD
         assert len(scene.told) <= periods + 3  # the first two, and the first of a period that had begun
+
+    played(play, helped)
+
+
+@both
+def test_the_oldest_of_those_expected_and_news_of_others(helped: bool) -> None:
+    async def play(scene: Scene) -> None:
+        listener = scene.listener
+        scene.send(beat(), beat(pipe=1), beat(OTHER))
+        await scene.until(lambda: len(scene.told) == 3)
+        assert not listener.expect({ONE: 2, OTHER: 2})
+        assert listener.expect({ONE: 2})
+        first = min(at for found, at in scene.told if found.token == ONE)
+        listener.drain()
+        assert listener.oldest() == pytest.approx(first, abs=0.001)
+        before = time.monotonic()
+        scene.send(beat(sequence=2))
+        assert (listener.oldest() or 0.0) < before  # the other pipe has not beaten
+        scene.send(beat(pipe=1, sequence=2))
+        assert (listener.oldest() or 0.0) >= before
+        scene.send(beat(OTHER, sequence=2))
+        assert listener.oldest() is None or scene.told[-1][0].token == OTHER  # it was news, or it is to be drained
+        listener.drain()
+        assert listener.oldest() is not None
+        scene.send(beat(OTHER, pipe=1), beat(OTHER, pipe=1, sequence=2))  # a pipe that nobody knew
+        listener.drain()
+        scene.send(beat(OTHER, pipe=1, sequence=3))
+        told = len(scene.told)
+        assert listener.oldest() is None or len(scene.told) > told
+        assert listener.expect({})
+        listener.drain()
+        assert listener.oldest() == inf
 
     played(play, helped)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import valkey
 
-from fake_orchestra import FakeDriver, Play, playing, until
+from fake_orchestra import Play, playing, until
+from statelessnf.bench.simulated.world import SimulatedDriver
 from statelessnf.errors import Refused
 from statelessnf.orchestrator.drivers.driver import Launch
 from statelessnf.orchestrator.state import Kept, State
@@ -30,11 +31,11 @@ def state(services_server: Path) -> Iterator[State]:
         yield state
 
 
-def played(state: State, acts: Acts, kept: Kept = KEPT, driver: FakeDriver | None = None) -> Play:
+def played(state: State, acts: Acts, kept: Kept = KEPT, driver: SimulatedDriver | None = None) -> Play:
     """After `acts`."""
 
     async def play() -> Play:
-        async with playing(state, kept, driver or FakeDriver()) as play:
+        async with playing(state, kept, driver or SimulatedDriver()) as play:
             await acts(play)
             return play
 
@@ -176,7 +177,7 @@ def test_a_successor_adopts_and_disturbs_nothing(state: State) -> None:
         beating = await settled(play)
         beating.cancel()
 
-    again = played(state, successor, kept, driver=FakeDriver({stays: first.driver.running[stays]}))
+    again = played(state, successor, kept, driver=SimulatedDriver({stays: first.driver.running[stays]}))
     assert all("in0" in told or "in1" in told for told in again.switch.told)
     assert stays in again.driver.running
     assert again.driver.asked == []

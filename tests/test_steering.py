@@ -306,6 +306,20 @@ def test_foreign_tables_stay(linux: Bed) -> None:
     linux.run(play())
 
 
+def test_rules_that_somebody_takes_away_are_put_back(linux: Bed) -> None:
+    async def play() -> None:
+        frames = requests(UDP)
+        with closing(Nftables(linux.switch)) as nftables:
+            async with linux.steered(PLACES[:1]):
+                for harm in ("delete table netdev snf-one", "flush ruleset"):
+                    nftables.apply(harm)
+                    assert await linux.becomes("inside", frames, [len(frames), 0, 0], 5.0)
+            with pytest.raises(SteeringError, match="No such file"):  # cleared by ourselves it does not come back
+                nftables.apply("delete table netdev snf-one")
+
+    linux.run(play())
+
+
 def test_an_interface_that_is_made_anew_gets_its_traffic_back(linux: Bed) -> None:
     def make() -> None:
         connect(Interface(linux.switch, "anew"), Interface(linux.topology.instances[2], "anew"))

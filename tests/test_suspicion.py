@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, pairwise
 from math import inf
 
 import pytest
@@ -110,6 +110,38 @@ def test_grace_is_never_more_than_the_limit() -> None:
     suspicion.look(60.0)
     assert suspicion.next_deadline == pytest.approx(60.0 + LIMIT)
     assert suspicion.look(60.0 + LIMIT) != ()
+
+
+def test_a_look_is_spared_only_while_nobody_can_be_silent() -> None:
+    suspicion = live(2, "ab")
+    assert suspicion.awaited() == {"a": 2, "b": 2}
+    assert suspicion.spared(0.010, 0.014)
+    assert suspicion.next_deadline == pytest.approx(0.025)
+    assert not suspicion.spared(0.010, 0.025)
+    assert suspicion.next_deadline == pytest.approx(0.025)
+    assert suspicion.spared(0.032, 0.034)  # late
+    assert suspicion.next_deadline == pytest.approx(0.032 + LIMIT)
+    assert suspicion.spared(0.041, 0.055)  # late: nobody is suspected for as long again
+    assert suspicion.next_deadline == pytest.approx(0.055 + 0.008)
+
+
+def test_a_change_of_those_who_are_awaited_is_seen() -> None:
+    suspicion = live(1, "ab")
+    seen = [(suspicion.generation, suspicion.awaited())]
+    for change in (
+        lambda: suspicion.heard("a", 0, 2, True, 0.001),
+        lambda: suspicion.ended("b", 0.002),
+        lambda: suspicion.watch("c", 1, 0.003, adopted=True),
+        lambda: suspicion.look(LIMIT + 0.001),
+        lambda: suspicion.watch("d", 1, 0.02, adopted=True),
+        lambda: suspicion.forget("d"),
+    ):
+        change()
+        seen.append((suspicion.generation, suspicion.awaited()))
+    assert all(before[0] != after[0] for before, after in pairwise(seen))
+    assert [awaited for _, awaited in seen] == [
+        {"a": 1, "b": 1}, {"a": 2, "b": 1}, {"a": 2}, {"a": 2, "c": 1}, {"c": 1}, {"c": 1, "d": 1}, {"c": 1},
+    ]  # fmt: skip
 
 
 def test_one_who_is_always_late_still_sees_the_dead() -> None:

@@ -1,4 +1,4 @@
-"""Arguments of `snf bench failover`, `asymmetry` and `scaling`: what users notice of failures, paths and growth.
+"""Arguments of `snf bench failover`, `asymmetry`, `scaling`: what users notice of failures, paths and growth.
 
 What they do is in `statelessnf.bench`; all need root, make their own network namespaces and remove them in the end,
 also after Ctrl-C.

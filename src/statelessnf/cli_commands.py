@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from statelessnf.cli import run_instance
-from statelessnf.cli_bench_failures import bench
+from statelessnf.cli_bench_orchestrator import bench
 from statelessnf.cli_orchestrator import add_commands
 from statelessnf.split import Split
 

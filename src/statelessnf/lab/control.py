@@ -20,6 +20,11 @@ _SWITCH = IPv4Interface("10.200.0.2/16")
 _BRIDGE = "bridge"
 
 
+def address_of(number: int) -> IPv4Interface:
+    """Of instance `number`."""
+    return IPv4Interface(f"10.200.1.{number}/16")
+
+
 class ControlNetwork:
     """Of one switch and its instances. `namespace` is where the orchestrator runs; its address is CONTROL."""
 
@@ -30,7 +35,7 @@ class ControlNetwork:
         add_address(Interface(self.namespace, _BRIDGE), CONTROL)
         self._attach(switch.switch, "switch", _SWITCH)
         for number, instance in enumerate(switch.instances):
-            self._attach(instance, f"instance{number}", IPv4Interface(f"10.200.1.{number}/16"))
+            self._attach(instance, f"instance{number}", address_of(number))
 
     def another(self, role: str, address: IPv4Interface) -> Namespace:
         """Another machine on it, where a second orchestrator can run."""

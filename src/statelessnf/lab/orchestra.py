@@ -159,7 +159,16 @@ class Orchestra:
         self.process.wait()
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
-        """One request to its API. Raises LabError for what it refuses, OSError where it does not answer."""
+        """One request to its API. Raises LabError for what it refuses, OSError where it does not answer.
+
+        A connection that was kept, and that it has closed meanwhile, is opened anew.
+        """
+        if self._connection is not None:
+            with suppress(ConnectionError):
+                return self._ask(method, path, body)
+        return self._ask(method, path, body)
+
+    def _ask(self, method: str, path: str, body: object) -> Any:
         text = body if body is None or isinstance(body, str) else json.dumps(body)
         kind = "application/toml" if isinstance(body, str) else "application/json"
         fresh = self._connection is None

@@ -3,6 +3,7 @@
     listener = BeatListener(heard, knows)              in a running event loop
     with listener.on("127.0.0.1:0") as address:        as many as there are addresses
         listener.drain()                               before anybody is judged by what has been heard
+        listener.expect({token: pipes}), oldest()      whether anybody need be judged at all: one question for all pipes
 
 `heard` gets what is new, as it comes: a pipe's first beat, one with other flags, one after a silence, and else one in
 `PERIOD` of each pipe. Of all others only the time is noted; `drain` calls `heard` for each pipe that was heard since,
@@ -16,9 +17,10 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -63,6 +65,7 @@ class BeatListener:
         self._filter = kernel
         self._table = np.zeros((SLOTS, 2), np.uint64) if kernel is None else kernel.table
         self._told = np.zeros(SLOTS, np.uint64)  # time of the last call of `heard`
+        self._expected = self._others = np.zeros(0, np.intp)  # slots of pipes that are to be heard, and of all others
         self._pipes: dict[tuple[bytes, int], _Pipe] = {}
         self._by_header: dict[bytes, _Pipe] = {}
         self._by_slot: dict[int, _Pipe] = {}
@@ -118,6 +121,25 @@ class BeatListener:
             pipe = self._by_slot.get(slot)
             if pipe is not None:  # a call before may have forgotten it
                 self._heard(pipe.beat.token, pipe.beat, at)
+
+    def expect(self, pipes: Mapping[bytes, int]) -> bool:
+        """`oldest` is about these instances, by token, with so many pipes each. False: one of them was never heard."""
+        mine = {pipe.slot for (token, number), pipe in self._pipes.items() if number < pipes.get(token, 0)}
+        self._expected = np.fromiter(mine, np.intp)
+        self._others = np.fromiter((slot for slot in self._by_slot if slot not in mine), np.intp)
+        return len(mine) == sum(pipes.values())
+
+    def oldest(self) -> float | None:
+        """None of the expected pipes has been heard last before that (s, monotonic; infinity: there is none).
+
+        None: somebody else was heard, too, of whom `drain` tells.
+        """
+        for opened in self._sockets:
+            self._receive(opened)
+        times = self._table[:, 0]
+        if self._others.size and (times.take(self._others) != self._told.take(self._others)).any():
+            return None
+        return int(times.take(self._expected).min()) / _NS if self._expected.size else inf
 
     def _leave(self, opened: socket.socket) -> None:
         if opened in self._sockets:
@@ -183,6 +205,7 @@ class BeatListener:
         pipe = _Pipe(self._free.pop(), b"", beat)
         self._used = max(self._used, pipe.slot + 1)
         self._pipes[beat.token, beat.pipe] = self._by_slot[pipe.slot] = pipe
+        self._others = np.append(self._others, pipe.slot)
         return pipe
 
     def _remove(self, pipe: _Pipe) -> None:

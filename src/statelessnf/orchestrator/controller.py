@@ -7,10 +7,12 @@ callback that noticed it; starts and ends are tasks of their own (launching.py),
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import inf
 
 from statelessnf.errors import SteeringError
+from statelessnf.orchestrator.beat_listener import BeatListener
 from statelessnf.orchestrator.beats import Beat
 from statelessnf.orchestrator.drivers.driver import BeatOrder
 from statelessnf.orchestrator.events import Events
@@ -19,7 +21,8 @@ from statelessnf.orchestrator.journal import Journal
 from statelessnf.orchestrator.known import Known
 from statelessnf.orchestrator.launching import Launcher
 from statelessnf.orchestrator.model import Action, Desired, Forget, Health, Kill, Observed, Start, Steer, Stop
-from statelessnf.orchestrator.plan import plan
+from statelessnf.orchestrator.patience import Patience
+from statelessnf.orchestrator.plan import due, plan
 from statelessnf.orchestrator.scaling import Scaling, decide
 from statelessnf.orchestrator.section import OrchestratorSection
 from statelessnf.orchestrator.sightings import Sightings
@@ -57,10 +60,16 @@ class Controller:
         self.scaling = Scaling(kept.size)
         self.traffic: dict[str, int] = {}  # packets given to each instance
         self.settled = False
+        self._planned: tuple[Desired, Observed, float] | None = None  # that had no actions, and until when that holds
         self._loop = asyncio.get_running_loop()
-        self.read_beats: Callable[[], None] = lambda: None  # hands over all beats that have come
+        self._listener: BeatListener | None = None
+        self._patience: Patience | None = None
         self._soon: asyncio.Handle | None = None  # a look that is about to be taken
         self._timer: asyncio.TimerHandle | None = None
+
+    def listen(self, listener: BeatListener) -> None:
+        """Beats come from there from now on, by `heard`."""
+        self._listener, self._patience = listener, Patience(self.sightings, listener)
 
     def know(self, entry: Entry) -> Known:
         """An instance that is about to be started, or one of a predecessor's; `adopt` finds out whether that runs."""
@@ -118,10 +127,23 @@ class Controller:
             return
         observed = self.observe()
         self._scale(observed)
-        actions = plan(self.desired(), observed)
+        desired = self.desired()
+        actions = () if self._unchanged(desired, observed) else self._plan(desired, observed)
         self.settled = not actions and self._still(observed)
         for action in actions:
             self._apply(action)
+
+    def _plan(self, desired: Desired, observed: Observed) -> tuple[Action, ...]:
+        actions = plan(desired, observed)
+        self._planned = None if actions else (desired, observed, due(desired, observed))
+        return actions
+
+    def _unchanged(self, desired: Desired, observed: Observed) -> bool:
+        """The last plan had nothing to do and would be the same now."""
+        if self._planned is None:
+            return False
+        wanted, seen, until = self._planned
+        return observed.now < until and wanted == desired and replace(seen, now=observed.now) == observed
 
     def _still(self, observed: Observed) -> bool:
         """As many carry as are wanted, and nothing is on its way."""
@@ -166,9 +188,17 @@ class Controller:
                 if member is not None
             }
 
+    def _expire(self) -> None:
+        """Somebody may have been silent for too long."""
+        if self._patience is not None and self._patience.spares(self._loop.time()):
+            self._arm()
+        else:
+            self._look()
+
     def _look(self) -> None:
         """Who is alive? All beats that have come are heard first: silence is judged by nothing less."""
-        self.read_beats()
+        if self._listener is not None:
+            self._listener.drain()
         self._soon = None
         changes = self.sightings.suspicion.look(self._loop.time())
         for change in changes:
@@ -190,7 +220,7 @@ class Controller:
         if self._timer is not None:
             self._timer.cancel()
         deadline = self.sightings.suspicion.next_deadline
-        self._timer = None if deadline == inf else self._loop.call_at(deadline, self._look)
+        self._timer = None if deadline == inf else self._loop.call_at(deadline, self._expire)
 
     def _apply(self, action: Action) -> None:
         match action:

@@ -71,7 +71,7 @@ class Lead:
             lambda: leadership.leads,
         )
         self._listener = BeatListener(self.controller.heard, self._knows)
-        self.controller.read_beats = self._listener.drain
+        self.controller.listen(self._listener)
         self._figures = FiguresWatch(shared, deployment.name, store)
         wishes = Wishes(self.controller)
         self._reloading = Reloading(self.controller, deployment, shared, store, wishes)

@@ -5,6 +5,9 @@ A window ends with the first beat after WINDOW seconds; until the first one has 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import inf
+
 from statelessnf.orchestrator.beats import Beat
 from statelessnf.orchestrator.model import Load
 
@@ -19,13 +22,15 @@ class _Pipe:
         self.first, self.heard = beat, now
         self.load: Load | None = None
 
-    def take(self, beat: Beat, now: float) -> None:
+    def take(self, beat: Beat, now: float) -> bool:
+        """Whether `load` is another one now."""
+        before, self.heard = self.load, now
         seconds = (beat.sent_ns - self.first.sent_ns) * 1e-9
         if seconds < 0 or beat.received < self.first.received:  # another process
             self.first, self.load = beat, None
         elif seconds >= WINDOW:
             self.load, self.first = _between(self.first, beat, seconds), beat
-        self.heard = now
+        return self.load is not before
 
 
 def _between(first: Beat, last: Beat, seconds: float) -> Load:
@@ -44,6 +49,7 @@ class Loads:
 
     def __init__(self) -> None:
         self._pipes: dict[str, dict[int, _Pipe]] = {}
+        self._known: dict[str, tuple[Load | None, float]] = {}  # of whole instances, and until when that holds
 
     def heard(self, name: str, beat: Beat, now: float) -> None:
         """Takes a beat in."""
@@ -51,22 +57,30 @@ class Loads:
         pipe = pipes.get(beat.pipe)
         if pipe is None:
             pipes[beat.pipe] = _Pipe(beat, now)
-        else:
-            pipe.take(beat, now)
+        elif pipe.take(beat, now):
+            self._known.pop(name, None)
 
     def of(self, name: str, now: float) -> Load | None:
         """Of the whole instance: its busiest pipe, its slowest, and all packets. None: nothing is known."""
-        pipes = self._pipes.get(name, {}).values()
-        loads = [pipe.load for pipe in pipes if pipe.load is not None and now - pipe.heard < STALE]
-        if not loads:
-            return None
-        return Load(
-            max(load.utilisation for load in loads),
-            sum(load.receive_drops for load in loads),
-            max(load.latency_us for load in loads),
-            sum(load.packets for load in loads),
-        )
+        known, until = self._known.get(name, (None, -inf))
+        if now >= until:
+            fresh = [pipe for pipe in self._pipes.get(name, {}).values() if pipe.load and now - pipe.heard < STALE]
+            known = _together([pipe.load for pipe in fresh if pipe.load])
+            self._known[name] = known, min((pipe.heard for pipe in fresh), default=-inf) + STALE
+        return known
 
     def forget(self, name: str) -> None:
         """The instance is gone."""
         self._pipes.pop(name, None)
+        self._known.pop(name, None)
+
+
+def _together(loads: Sequence[Load]) -> Load | None:
+    if not loads:
+        return None
+    return Load(
+        max(load.utilisation for load in loads),
+        sum(load.receive_drops for load in loads),
+        max(load.latency_us for load in loads),
+        sum(load.packets for load in loads),
+    )

@@ -10,10 +10,13 @@ from statelessnf.orchestrator.drivers.driver import Slot
 from statelessnf.orchestrator.host_watch import WatchedHost
 from statelessnf.orchestrator.known import Known, KnownInstances
 from statelessnf.orchestrator.loads import Loads
-from statelessnf.orchestrator.model import Health, Load, Sighting
+from statelessnf.orchestrator.model import Health, Load, Place, Sighting
 from statelessnf.orchestrator.state import Entry
 from statelessnf.orchestrator.steering.steering import Member, Steering
 from statelessnf.orchestrator.suspicion import Suspicion
+
+_NONE = Load()
+_Told = tuple[Entry, Health, float, Load, int, bool]
 
 
 class Sightings:
@@ -26,6 +29,7 @@ class Sightings:
         self._hosts, self._steering = hosts, steering
         self.capacity = 0.0  # packets/s that make an instance fully utilised; 0: its pipes say how much they are
         self._cut: dict[str, float] = {}  # by name: since when the switch says so
+        self._told: dict[str, tuple[_Told, Sighting]] = {}  # by name: what `all` said last, and from what
 
     def add(self, entry: Entry, pipes: int, now: float, *, adopted: bool) -> Known:
         """One that is about to be started, or one of a predecessor's, which is taken for live until it is silent."""
@@ -52,6 +56,7 @@ class Sightings:
         for forget in (self.known.remove, self.suspicion.forget, self.loads.forget):
             forget(name)
         self._cut.pop(name, None)
+        self._told.pop(name, None)
 
     def heard(self, token: bytes, beat: Beat, now: float) -> bool:
         """A beat. Whether anybody's health may have changed by it: then `suspicion.look` tells."""
@@ -89,23 +94,23 @@ class Sightings:
             yield self._seen(known, now)
 
     def _seen(self, known: Known, now: float) -> Sighting:
-        entry = known.entry
-        health, since = self.suspicion.health(entry.name)
-        seen = Sighting(
-            entry.name,
-            known.place,
-            entry.revision,
-            health,
-            since,
-            self._load(entry.name, now),
-            entry.drained,
-            self.suspicion.faults(entry.name, now),
-            known.ending,
-        )
-        if health is Health.live and entry.name in self._cut:
-            return replace(seen, health=Health.suspected, since=self._cut[entry.name])
-        return seen
+        """The very value of last time, if nothing of it has changed: there may be hundreds, ten times a second."""
+        entry, name = known.entry, known.entry.name
+        health, since = self.suspicion.health(name)
+        if health is Health.live and name in self._cut:
+            health, since = Health.suspected, self._cut[name]
+        told = (entry, health, since, self._load(name, now), self.suspicion.faults(name, now), known.ending)
+        before = self._told.get(name)
+        if before is None or before[0] != told:
+            before = self._told[name] = told, _sighting(known.place, *told)
+        return before[1]
 
     def _load(self, name: str, now: float) -> Load:
-        load = self.loads.of(name, now) or Load()
+        load = self.loads.of(name, now) or _NONE
         return replace(load, utilisation=min(1.0, load.packets / self.capacity)) if self.capacity else load
+
+
+def _sighting(
+    place: Place, entry: Entry, health: Health, since: float, load: Load, faults: int, ending: bool
+) -> Sighting:
+    return Sighting(entry.name, place, entry.revision, health, since, load, entry.drained, faults, ending)

@@ -8,6 +8,9 @@ The caller reads all beats that wait, hands them to `heard`, and calls `look` wh
 reached. If that is late, it was the caller that slept, and silence proves nothing: the beats may still be on their way,
 and other processes may have slept, too. Then nobody is suspected for as long again, at most for `limit`: by then each
 instance that runs has beaten. A caller that is late all the time gets no more than `2 * limit` of such grace.
+
+A caller that knows by itself that each pipe in `awaited` was heard lately says so to `spared`, which is cheaper than to
+tell of every beat; `awaited` is the same for as long as `generation` is.
 """
 
 from __future__ import annotations
@@ -48,12 +51,14 @@ class Suspicion:
     def __init__(self, limit: float) -> None:
         self.limit = limit
         self.next_deadline = inf  # when `look` is to be called at the latest
+        self.generation = 0
         self._watched: dict[str, _Watched] = {}
         self._quiet_until = -inf  # nobody is suspected before
         self._graced = 0.0  # grace given since the last look that was in time
 
     def watch(self, name: str, pipes: int, now: float, *, adopted: bool = False) -> None:
         """An instance from now on: started a moment ago, or `adopted`, which is live unless it falls silent."""
+        self.generation += 1
         health = Health.live if adopted else Health.starting
         self._watched[name] = _Watched([now if adopted else -inf] * pipes, health, now)
         if adopted:
@@ -61,6 +66,7 @@ class Suspicion:
 
     def forget(self, name: str) -> None:
         """No such instance any more."""
+        self.generation += 1
         self._watched.pop(name, None)
 
     def ended(self, name: str, now: float) -> bool:
@@ -68,6 +74,7 @@ class Suspicion:
         one = self._watched.get(name)
         if one is None or one.health is Health.ended:
             return False
+        self.generation += 1
         one.health, one.since = Health.ended, now
         return True
 
@@ -77,6 +84,7 @@ class Suspicion:
         if one is None:
             return False
         if pipes != len(one.beats):
+            self.generation += 1
             one.beats = [*one.beats[:pipes], *[now if one.health is Health.live else -inf] * (pipes - len(one.beats))]
         if one.health is Health.live:
             one.beats[pipe] = now
@@ -88,10 +96,27 @@ class Suspicion:
     def look(self, now: float) -> tuple[Change, ...]:
         """What has changed, and from when on: sets `next_deadline`."""
         self._grace(now)
-        changes = [self._looked_at(name, one, now) for name, one in self._watched.items()]
+        looked_at = (self._looked_at(name, one, now) for name, one in self._watched.items())
+        changes = tuple(change for change in looked_at if change is not None)
+        self.generation += len(changes)
         oldest = min((min(one.beats) for one in self._watched.values() if one.health is Health.live), default=inf)
         self.next_deadline = max(oldest + self.limit, self._quiet_until)
-        return tuple(change for change in changes if change is not None)
+        return changes
+
+    def awaited(self) -> dict[str, int]:
+        """Live instances, whose silence is looked for, and how many pipes each has."""
+        return {name: len(one.beats) for name, one in self._watched.items() if one.health is Health.live}
+
+    def spared(self, oldest: float, now: float) -> bool:
+        """Each pipe of `awaited` was heard at `oldest` or later. True: nobody is silent; `next_deadline` is moved on.
+
+        False: only `look` can tell. Nothing has happened then.
+        """
+        if oldest + self.limit <= now:
+            return False
+        self._grace(now)
+        self.next_deadline = max(oldest + self.limit, self._quiet_until)
+        return True
 
     def health(self, name: str) -> tuple[Health, float]:
         """What is believed, and since when. Raises KeyError for a name that is not watched."""

@@ -14,21 +14,30 @@ from typing import Any
 from statelessnf.errors import LabError
 from statelessnf.lab.namespaces import Namespace, stop
 
+MODULES = "statelessnf.bench.instruments"
 PATIENCE = 10.0  # seconds that an answer may take beyond what was asked for
 
 
 class Worker:
-    """The process of one instrument. `order` is its first line; its own errors go to a log in `folder`."""
+    """The process of one instrument. `order` is its first line, and `greeting` the answer to it; its own errors go to a
+    log in `folder`. `namespace`: None, where this process is."""
 
     def __init__(
-        self, stack: ExitStack, namespace: Namespace, module: str, folder: Path, order: Mapping[str, Any]
+        self,
+        stack: ExitStack,
+        namespace: Namespace | None,
+        module: str,
+        folder: Path,
+        order: Mapping[str, Any],
+        package: str = MODULES,
     ) -> None:
-        self._name, self._log = module, folder / f"{namespace.name}-{module}.log"
-        command = [sys.executable, "-m", f"statelessnf.bench.instruments.{module}"]
+        self._name, self._log = module, folder / f"{namespace.name if namespace else 'here'}-{module}.log"
+        command = [sys.executable, "-m", f"{package}.{module}"]
+        start = subprocess.Popen if namespace is None else namespace.start
         with self._log.open("wb") as errors:
-            self._process = namespace.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+            self._process = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
         stack.callback(self._close)
-        self.ask(order)
+        self.greeting = self.ask(order)
 
     def ask(self, order: Mapping[str, Any], seconds: float = 0.0) -> dict[str, Any]:
         """The answer to one line; it may take `seconds`, and PATIENCE. Raises LabError if there is none."""

@@ -1,7 +1,8 @@
 """The switch's ports where they are Linux interfaces: which there are, which are up, what each has sent.
 
-Changes are announced by the kernel on a netlink socket of which nothing is taken in but that it spoke: what has become
-of the interfaces is asked anew, one by one, a few microseconds each.
+Changes are announced by the kernel on netlink sockets of which nothing is taken in but that it spoke: what has become
+of the interfaces is asked anew, one by one, a few microseconds each. Changes of nftables are announced, too, as others
+may flush what is ours; our own are among them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from statelessnf.lab.namespaces import Namespace
 from statelessnf.orchestrator.steering.where import entered
 
 _RTMGRP_LINK = 1  # linux/rtnetlink.h
+_NETLINK_NETFILTER, _NFTABLES = 12, 1 << 6  # linux/netlink.h, linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES
+_GROUPS = {socket.NETLINK_ROUTE: _RTMGRP_LINK, _NETLINK_NETFILTER: _NFTABLES}
+_KIND = socket.SOCK_RAW | socket.SOCK_NONBLOCK
 _GET_INDEX, _GET_FLAGS = 0x8933, 0x8913  # linux/sockios.h: SIOCGIFINDEX, SIOCGIFFLAGS
 _REQUEST = struct.Struct("16s24x")  # struct ifreq
 _INDEX, _FLAGS = struct.Struct("16xi"), struct.Struct("16xH")
@@ -41,8 +45,9 @@ class Interfaces:
         self._namespace = namespace
         with entered(namespace):
             self._any = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self.news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
-        self.news.bind((0, _RTMGRP_LINK))
+            self.news = tuple(socket.socket(socket.AF_NETLINK, _KIND, family) for family in _GROUPS)
+        for news, groups in zip(self.news, _GROUPS.values(), strict=True):
+            news.bind((0, groups))
 
     def read(self, names: Iterable[str]) -> dict[str, Link]:
         """Those of these that are there."""
@@ -58,9 +63,13 @@ class Interfaces:
 
     def drain(self) -> None:
         """Takes what is waiting at `news`."""
+        for news in self.news:
+            self._drain(news)
+
+    def _drain(self, news: socket.socket) -> None:
         for _ in range(_DRAINED):
             try:
-                self.news.recv(_LONGEST)
+                news.recv(_LONGEST)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -68,8 +77,9 @@ class Interfaces:
                     raise
 
     def close(self) -> None:
-        """Closes both sockets."""
-        self.news.close()
+        """Closes all sockets."""
+        for news in self.news:
+            news.close()
         self._any.close()
 
     def _link(self, name: str) -> Link | None:

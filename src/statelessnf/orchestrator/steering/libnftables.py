@@ -37,6 +37,13 @@ class Nftables:
             words = message.splitlines()[0] if message else "unknown error"
             raise SteeringError(f"nftables refused the rules: {words}", where_is(self._namespace))
 
+    def listed(self, table: str) -> str:
+        """The rules of that table; "" if it is not there."""
+        with _one_at_a_time, entered(self._namespace):
+            found = self._library.nft_run_cmd_from_buffer(self._context, f"list table {table}".encode()) == 0
+            text: bytes = self._library.nft_ctx_get_output_buffer(self._context)
+            return text.decode(errors="replace") if found else ""
+
     def close(self) -> None:
         """Close the connection; the rules stay."""
         if self._context:
@@ -56,5 +63,7 @@ def _load() -> ctypes.CDLL:
         function.argtypes = [ctypes.c_void_p]
     library.nft_ctx_get_error_buffer.argtypes = [ctypes.c_void_p]
     library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+    library.nft_ctx_get_output_buffer.argtypes = [ctypes.c_void_p]
+    library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
     library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
     return library

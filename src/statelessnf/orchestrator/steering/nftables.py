@@ -1,7 +1,7 @@
 """The steering of kind `nftables`: the switch is a Linux host, or a namespace of it, whose interfaces are the ports.
 
 One thread of its own does all that may wait (nftables_table.py), one thing after the other; the event loop only hears
-that there is news of interfaces.
+that there is news of interfaces or rules.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class NftablesSteering:
             what, do = f"cannot be entered: {error.strerror}", "run it as root, and make the namespace"
             raise SteeringError(what, where_is(self._namespace), do) from error
         self._told = self.connected, self.lost
-        asyncio.get_running_loop().add_reader(self._table.interfaces.news, self._heard, self._table)
+        for news in self._table.interfaces.news:
+            asyncio.get_running_loop().add_reader(news, self._heard, self._table)
         self._follower = asyncio.create_task(self._follow(self._table))
 
     @property
@@ -74,7 +75,8 @@ class NftablesSteering:
         """See Steering. May be called twice, and where `open` has failed."""
         table, self._table = self._table, None
         if table is not None:
-            asyncio.get_running_loop().remove_reader(table.interfaces.news)
+            for news in table.interfaces.news:
+                asyncio.get_running_loop().remove_reader(news)
             self._follower.cancel()
             with suppress(asyncio.CancelledError):
                 await self._follower
@@ -98,7 +100,7 @@ class NftablesSteering:
         self._stirred.set()
 
     async def _follow(self, table: Table) -> None:
-        """After each change of the interfaces; once a second where nftables refused what had to be done then."""
+        """After each change of interfaces or rules; once a second where nftables refused what had to be done then."""
         failed = False
         while True:
             with suppress(TimeoutError):

@@ -27,6 +27,7 @@ class Table:
         self._wanted: tuple[Member, ...] | None = None  # None: nothing has been steered yet
         self._links: dict[str, Link] = {}  # those of our ports that are there
         self._behind = False  # the rules are not those for these links
+        self._listed: str | None = None  # the rules as nftables shows them, once looked at since they were put
         self.interfaces = Interfaces(namespace)
         try:
             self._nftables = Nftables(namespace)
@@ -61,10 +62,13 @@ class Table:
         self._wanted = members
 
     def refresh(self) -> None:
-        """The interfaces have changed: whoever is back gets traffic again, whoever is gone does not."""
+        """Interfaces or rules have changed: whoever is back gets traffic again, whoever is gone does not.
+
+        Rules that somebody else has taken away or changed are put back.
+        """
         known = self._links
         self._read()
-        if self._wanted is not None and (self._behind or known != self._links):
+        if self._wanted is not None and (self._behind or known != self._links or self._spoilt()):
             self._behind = True
             self.put(self._wanted)
 
@@ -83,6 +87,13 @@ class Table:
         self._nftables.close()
         self.interfaces.close()
 
+    def _spoilt(self) -> bool:
+        """Whether the rules are others than those that were put; known from the first look after that."""
+        listed = self._nftables.listed(self._name)
+        if self._listed is None:
+            self._listed = listed
+        return not listed or listed != self._listed
+
     def _read(self) -> None:
         self._links = self.interfaces.read((self._ports.clients, self._ports.servers, *self._places))
 
@@ -95,4 +106,4 @@ class Table:
         inside = [port for port in self._places.inside if port in self._links]
         outside = [port for port in self._places.outside if port in self._links]
         self._nftables.apply(ruleset(self._name, self._ports, reachable(members, self.lost), inside, outside))
-        self._behind = False
+        self._behind, self._listed = False, None
