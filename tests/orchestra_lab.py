@@ -36,12 +36,11 @@ from statelessnf.lab.topology import CLIENT, Topology
 
 RATE = 2000  # packets a second of the stream
 CONNECTIONS = 8
-LIMIT_MS = 60  # of detection
+LIMIT_MS = 60  # of detection: a test machine's pauses are nobody's failure
 ECHO_PORT, UDP_PORT, BEATS_PORT = 80, 7000, 8471
 OTHER = IPv4Interface("10.200.0.3/16")  # where the second orchestrator is
 PLACES = {"here": 0, "there": 2}  # number of each host's first namespace
 PLACE = '  { inside = "net_af_xdp0,iface=inside", outside = "net_af_xdp1,iface=outside", switch_inside = '
-_SCALING = "[orchestrator.scaling]"
 SNF = [sys.executable, "-m", "statelessnf.cli"]
 _BETWEEN_HOSTS = ']\n\n[[orchestrator.hosts]]\nname = "there"\nslots = [\n'
 
@@ -77,7 +76,7 @@ class OrchestraLab:
 
     def written(self, plain: str) -> str:
         """A deployment file with a section [orchestrator]: two to four instances on two hosts."""
-        text = patient(orchestrated(plain, self.topology, Size(2, 4), spread="packet"))
+        text = orchestrated(plain, self.topology, Size(2, 4), spread="packet", limit_ms=LIMIT_MS)
         text = text.replace(f'"{CONTROL.ip}:0"', f'"{CONTROL.ip}:{BEATS_PORT}", "{OTHER.ip}:{BEATS_PORT}"')
         before, third, after = text.partition(PLACE + '"in2"')
         return before + _BETWEEN_HOSTS + third + after
@@ -176,12 +175,6 @@ class OrchestraLab:
     def snf(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         """A command of an operator, where the orchestrator runs."""
         return run_snf(self.control.namespace, *words)
-
-
-def patient(text: str) -> str:
-    """The file with a longer limit of detection: a test machine's pauses are nobody's failure."""
-    assert _SCALING in text
-    return text.replace(_SCALING, f"[orchestrator.detection]\nlimit_ms = {LIMIT_MS}\n\n{_SCALING}")
 
 
 def run_snf(namespace: Namespace, *words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from conftest import eventually
-from orchestra_lab import PLACE, patient, run_snf
+from orchestra_lab import LIMIT_MS, PLACE, run_snf
 from statelessnf.api.access import new_token
 from statelessnf.builder import build
 from statelessnf.find import find_function
@@ -64,7 +64,7 @@ class Beginning:
 
     def written(self) -> str:
         """The deployment file: one instance, or two."""
-        return patient(orchestrated(self._plain, self.topology, Size(1, 2), spread="flow"))
+        return orchestrated(self._plain, self.topology, Size(1, 2), spread="flow", limit_ms=LIMIT_MS)
 
     def __post_init__(self) -> None:
         self._plain = self.file.read_text()

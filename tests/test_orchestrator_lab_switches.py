@@ -10,15 +10,15 @@ from ipaddress import ip_interface
 import pytest
 
 from lab_clients import fetch
-from orchestra_lab import patient
+from orchestra_lab import LIMIT_MS
 from statelessnf.builder import build
 from statelessnf.find import find_function
-from statelessnf.lab.control import CONTROL, ControlNetwork
+from statelessnf.lab.control import ControlNetwork
 from statelessnf.lab.deployments import write_routed_deployment
 from statelessnf.lab.instances import write_deployment
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.open_vswitch import OpenVSwitch, open_vswitch_is_there
-from statelessnf.lab.orchestra import Orchestra, Size, orchestrated, signal_instance
+from statelessnf.lab.orchestra import OPENFLOW, Orchestra, Size, orchestrated, signal_instance
 from statelessnf.lab.routed import FAR, RoutedTopology
 from statelessnf.lab.switch import Switch
 from statelessnf.lab.topology import Topology
@@ -27,8 +27,6 @@ from statelessnf.owned import deployment_mac
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 
-OPENFLOW = f"{CONTROL.ip}:6653"
-PORTS = ["clients", "server", *(f"{side}{n}" for n in range(3) for side in ("in", "out"))]
 NAT = "lab-nat"
 SECTION = '\n[nat]\npool = [{ addresses = ["203.0.113.8/29"] }]\n'
 
@@ -37,13 +35,13 @@ SECTION = '\n[nat]\npool = [{ addresses = ["203.0.113.8/29"] }]\n'
 def on_openflow(lab: Lab, topology: Topology) -> Iterator[tuple[Orchestra, OpenVSwitch]]:
     build(find_function("firewall"))
     control, file = ControlNetwork(lab, topology), write_deployment(lab.folder, "embedded")
-    text = patient(orchestrated(file.read_text(), topology, Size(2, 3), spread="flow"))
-    told = f'kind = "nftables"\nnamespace = "{topology.switch.name}"'
-    assert told in text
-    file.write_text(text.replace(told, f'kind = "openflow"\nlisten = "{OPENFLOW}"'))
+    size = Size(2, 3)
+    file.write_text(
+        orchestrated(file.read_text(), topology, size, spread="flow", kind="openvswitch", limit_ms=LIMIT_MS)
+    )
     with (
         Orchestra(control, file, lab.folder / "run") as orchestra,
-        OpenVSwitch(topology.switch, lab.folder / "ovs", PORTS, [f"tcp:{OPENFLOW}"]) as switch,
+        OpenVSwitch(topology.switch, lab.folder / "ovs", topology.ports, [f"tcp:{OPENFLOW}"]) as switch,
     ):
         orchestra.settle()
         yield orchestra, switch
@@ -81,7 +79,8 @@ def test_a_nat_survives_the_death_of_an_instance() -> None:
         host, control = topology.inside_host("host", ip_interface("10.0.0.1/24")), ControlNetwork(lab, topology)
         (file,) = make_files(lab.folder / "files", 2_000_000, 1)
         deployment = write_routed_deployment(lab.folder, NAT, "nat", SECTION)
-        deployment.write_text(patient(orchestrated(deployment.read_text(), topology, Size(2, 3), spread="packet")))
+        text = orchestrated(deployment.read_text(), topology, Size(2, 3), spread="packet", limit_ms=LIMIT_MS)
+        deployment.write_text(text)
         with (
             web_server(topology.far, FAR, lab.folder),
             Orchestra(control, deployment, lab.folder / "run") as orchestra,

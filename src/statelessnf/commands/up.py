@@ -112,7 +112,7 @@ def _tell_events(client: Client, after: int) -> int:
     found = client.get("/events", EventsDocument, after=after)
     if sys.stderr.isatty():
         for event in found.events:
-            _say(f"  {clean(event.kind)} {clean(event.instance)} {clean(event.text)}")
+            _say("  " + " ".join(clean(part) for part in (event.kind, event.instance, event.text) if part))
     return found.last
 
 
