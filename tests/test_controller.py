@@ -100,7 +100,7 @@ def test_silence_is_steered_away_from_and_a_beat_brings_it_back(state: State) ->
     assert [kind for kind in kinds(play) if kind in ("suspect", "end", "kill")] == ["suspect"]
 
 
-class SlowDriver(FakeDriver):
+class SlowDriver(SimulatedDriver):
     """Starts take until `go`."""
 
     def __init__(self) -> None:

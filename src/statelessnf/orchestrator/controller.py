@@ -7,7 +7,7 @@ callback that noticed it; starts and ends are tasks of their own (launching.py),
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 
@@ -208,10 +208,12 @@ class Controller:
         self._arm()
 
     def _tell(self, change: Change) -> None:
+        """Silence is no news of an instance that was told to end."""
+        known = self.sightings.known[change.name]
         if change.health is Health.live:
-            self.hosts[self.sightings.known[change.name].entry.host].worked()
+            self.hosts[known.entry.host].worked()
             self.events.tell("live", "its pipes beat", change.name)
-        else:
+        elif not known.ending:
             silence = f"pipe {change.pipe} has been silent for {change.seconds * 1000:.1f} ms"
             self.events.tell("suspect", silence, change.name)
 

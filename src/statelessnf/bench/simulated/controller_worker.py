@@ -68,7 +68,9 @@ class Played:
         self.hosts = {host.name: WatchedHost(host, self.drivers[host.name]) for host in settings.hosts}
         for entry in self.entries:
             self.drivers[entry.host].running[entry.name] = None
-        self.controller = Controller("cost", settings, 1, kept, self.hosts, self.switch, self.journal, events)
+        self.controller = Controller(
+            "cost", settings, 1, kept, self.hosts, self.switch, self.journal, events, lambda: self.leadership.leads
+        )
         self.listener = BeatListener(self.controller.heard, self._knows)
         self.controller.listen(self.listener)
 
