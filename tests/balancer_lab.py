@@ -20,9 +20,9 @@ from statelessnf.lab.fleet import start_instances, wait_connected, wait_ready
 from statelessnf.lab.instances import Instance
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, add_route
-from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.routed import ROUTERS, RoutedTopology
 from statelessnf.lab.web import PORT, answers, web_server
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.steering.libnftables import Nftables
 from statelessnf.owned import deployment_mac
 

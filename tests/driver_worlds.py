@@ -21,7 +21,7 @@ from pyroute2 import netns
 
 from conftest import eventually
 from running_agent import TOKEN, RunningAgent
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.drivers.docker import DockerDriver
 from statelessnf.orchestrator.drivers.docker_container import INSTANCE_LABEL
 from statelessnf.orchestrator.drivers.driver import BeatOrder, Driver, Launch, Order, Slot

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from lab_peers import PATIENCE, STUN_COOKIE, Address
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 
 _SOL_IP, _IP_RECVERR = socket.IPPROTO_IP, 11  # linux/in.h
 _SO_EE_ORIGIN_ICMP = 2

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lab_peers import Address
-from statelessnf.lab.namespaces import Namespace, stop
+from statelessnf.namespaces import Namespace, stop
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from contextlib import closing
 from ipaddress import ip_interface
 
 from statelessnf.lab.links import Interface, add_address, add_route, set_mac
-from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.routed import INSIDE_GATEWAYS, ROUTERS, forward
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.steering.libnftables import Nftables
 
 

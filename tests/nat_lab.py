@@ -13,9 +13,9 @@ from statelessnf.lab.fleet import start_instances, wait_ready
 from statelessnf.lab.instances import Instance
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_route
-from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.routed import FAR, NARROW_MTU, RoutedTopology, forward, link_to_router
 from statelessnf.lab.web import answers, make_files, web_server
+from statelessnf.namespaces import Namespace
 from statelessnf.owned import deployment_mac
 
 NAME = "lab-nat"

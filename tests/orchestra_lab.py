@@ -30,9 +30,9 @@ from statelessnf.find import find_function
 from statelessnf.lab.control import CONTROL, ControlNetwork
 from statelessnf.lab.instances import write_deployment
 from statelessnf.lab.lifetime import Lab
-from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.orchestra import Orchestra, Size, instance_pids, orchestrated
 from statelessnf.lab.topology import CLIENT, Topology
+from statelessnf.namespaces import Namespace
 
 RATE = 2000  # packets a second of the stream
 CONNECTIONS = 8

@@ -20,9 +20,9 @@ from pyroute2 import IPRoute
 from statelessnf.errors import SteeringError
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, connect
-from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.open_vswitch import OpenVSwitch
 from statelessnf.lab.topology import Topology
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.steering.nftables import NftablesSteering
 from statelessnf.orchestrator.steering.openflow import OpenflowSteering
 from statelessnf.orchestrator.steering.steering import Member, Ports, Spread, Steering

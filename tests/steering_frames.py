@@ -6,7 +6,7 @@ import socket
 import struct
 from ipaddress import ip_address
 
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 
 ALL_PROTOCOLS = 3  # ETH_P_ALL
 TCP, UDP, ICMP = 6, 17, 1

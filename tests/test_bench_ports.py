@@ -17,7 +17,7 @@ from statelessnf.commands.bench import BenchRequest
 from statelessnf.commands.bench_ports import latency
 from statelessnf.errors import LabError
 from statelessnf.lab.lifetime import FOLDERS
-from statelessnf.lab.namespaces import NAMES
+from statelessnf.namespaces import NAMES
 
 BENCH = [sys.executable, "-m", "statelessnf.cli", "bench"]
 MEMIF = ["throughput", "--port", "memif", "--frame-bytes", "64"]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from statelessnf.lab.lifetime import FOLDERS
-from statelessnf.lab.namespaces import NAMES
 from statelessnf.lab.open_vswitch import open_vswitch_is_there
+from statelessnf.namespaces import NAMES
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 

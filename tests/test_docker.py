@@ -19,7 +19,7 @@ from fault_proxy import FaultProxy
 from statelessnf.errors import DriverError
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, connect
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.drivers.docker import DockerDriver
 from statelessnf.orchestrator.drivers.docker_container import Handle, Setting, description
 from statelessnf.orchestrator.drivers.docker_engine import Engine

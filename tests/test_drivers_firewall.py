@@ -20,9 +20,9 @@ from statelessnf.find import find_function
 from statelessnf.lab.instances import write_deployment
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, connect
-from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.topology import Topology
 from statelessnf.lab.web import answers, make_files, web_server
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.beats import decode
 from statelessnf.orchestrator.drivers.docker import DockerDriver
 from statelessnf.orchestrator.drivers.driver import BeatOrder, Driver, Launch, Order, Slot

@@ -20,8 +20,8 @@ from statelessnf.bench.sendmmsg import Messages
 from statelessnf.errors import LabError
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, connect
-from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.web import web_server
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.steering.libnftables import Nftables
 
 pytestmark = pytest.mark.root

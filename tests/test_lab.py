@@ -11,10 +11,10 @@ import pytest
 from statelessnf.errors import SteeringError
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, connect
-from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.routed import RoutedTopology
 from statelessnf.lab.switch import Switch
 from statelessnf.lab.topology import Topology
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.steering.libnftables import Nftables
 from steering_frames import CLIENT_MAC, neighbour_frame, raw_socket
 

@@ -12,7 +12,7 @@ import pytest
 
 from statelessnf.errors import LabError
 from statelessnf.lab.lifetime import FOLDERS, Lab
-from statelessnf.lab.namespaces import NAMES
+from statelessnf.namespaces import NAMES
 
 pytestmark = pytest.mark.root
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import eventually
 from statelessnf.lab.lifetime import FOLDERS, Lab
 from statelessnf.lab.linux_firewalls import LinuxFirewalls
-from statelessnf.lab.namespaces import NAMES, Namespace
+from statelessnf.namespaces import NAMES, Namespace
 
 pytestmark = pytest.mark.root
 

@@ -17,7 +17,7 @@ import pytest
 from driver_worlds import ProcessWorld, launch, opened, until, up
 from statelessnf.errors import DriverError
 from statelessnf.lab.lifetime import Lab
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.drivers.driver import Slot
 from statelessnf.orchestrator.drivers.process_files import KEPT_LOGS, write_files
 from statelessnf.orchestrator.drivers.process_memory import MemoryGroups

@@ -29,8 +29,8 @@ from statelessnf.lab.fleet import start_instances, wait_ready
 from statelessnf.lab.instances import Instance
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, Meter, connect
-from statelessnf.lab.namespaces import Namespace, stop
 from statelessnf.lab.routed import INSIDE_GATEWAYS, ROUTERS, RoutedTopology
+from statelessnf.namespaces import Namespace, stop
 from statelessnf.orchestrator.steering.libnftables import Nftables
 from statelessnf.owned import deployment_mac
 from statelessnf.publishing import Publications

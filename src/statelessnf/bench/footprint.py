@@ -27,7 +27,7 @@ from statelessnf.errors import StartFailed
 from statelessnf.lab.instances import Instance, run_command, write_deployment
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, connect
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 
 BARS = {"resident_mb": 100.0, "bytes_per_flow": 300.0, "start_s": 0.5, "idle_cpu_percent": 2.0}
 UNITS = {"resident_mb": "MB", "bytes_per_flow": "B", "start_s": "s", "idle_cpu_percent": "%"}

@@ -19,7 +19,7 @@ from statelessnf.bench.port_sides import PLAIN, Load, Place, PortSide, port_side
 from statelessnf.bench.slices import Interval, median_interval, take_turns
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, connect
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 
 SIDES = (PLAIN, "baseline", "off", "tracked")
 BARS = {"off": 100.0, "tracked": 5.0}  # µs that the median may be above the baseline's

@@ -17,7 +17,7 @@ from statelessnf import _engine
 from statelessnf.bench.deployments import Document, Service, toml_text
 from statelessnf.errors import LabError, StartFailed
 from statelessnf.lab.instances import Instance, run_command
-from statelessnf.lab.namespaces import Namespace, stop
+from statelessnf.namespaces import Namespace, stop
 
 PLAIN = "plain"
 READY_SECONDS = 30.0

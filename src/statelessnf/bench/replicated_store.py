@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from statelessnf.errors import LabError, StoreError
-from statelessnf.lab.namespaces import stop
+from statelessnf.namespaces import stop
 from statelessnf.store.client import StoreClient
 from statelessnf.store.embedded import EmbeddedStore, server_command
 from statelessnf.store.url import StoreUrl, unix_url

@@ -12,8 +12,8 @@ from ipaddress import IPv4Interface
 
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, add_bridge, connect, join_bridge, set_forwarding
-from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.switch import Switch
+from statelessnf.namespaces import Namespace
 
 CONTROL = IPv4Interface("10.200.0.1/16")
 _SWITCH = IPv4Interface("10.200.0.2/16")

@@ -10,8 +10,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from statelessnf.errors import LabError
-from statelessnf.lab.namespaces import Namespace, stop
 from statelessnf.lab.web import PORT, WebFile
+from statelessnf.namespaces import Namespace, stop
 
 PARALLEL = 100
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from statelessnf.errors import LabError
-from statelessnf.lab.namespaces import Namespace, stop
+from statelessnf.namespaces import Namespace, stop
 
 _DEPLOYMENT = """# Made by the lab: clients inside, web server outside.
 name = "lab"

@@ -18,7 +18,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from statelessnf.errors import LabError
-from statelessnf.lab.namespaces import NAMES, Namespace, namespaces_of
+from statelessnf.namespaces import NAMES, Namespace, namespaces_of
 from statelessnf.processes import start_time
 
 FOLDERS = Path("/run/snf-lab")

@@ -13,7 +13,7 @@ from socket import AF_INET, AF_INET6
 from pyroute2 import IPRoute
 from pyroute2.ethtool.ioctl import IoctlEthtool
 
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 
 _IFA_F_NODAD = 0x02  # if_addr.h: no duplicate address detection, which takes a second
 _DISABLED, _FORWARDING = 0, 3  # if_bridge.h: states of a port

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from statelessnf.errors import LabError
-from statelessnf.lab.namespaces import Namespace, stop
+from statelessnf.namespaces import Namespace, stop
 
 BRIDGE = "lab"
 _SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 from statelessnf.api.access import read_access
 from statelessnf.errors import LabError, SnfError
 from statelessnf.lab.control import CONTROL, ControlNetwork
-from statelessnf.lab.namespaces import Namespace, stop
 from statelessnf.lab.switch import Switch
+from statelessnf.namespaces import Namespace, stop
 from statelessnf.orchestrator.steering.steering import Spread
 
 PATIENCE = 30.0  # seconds

@@ -13,8 +13,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip
 
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, add_bridge, add_route, connect, join_bridge
-from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.switch import Switch
+from statelessnf.namespaces import Namespace
 
 INSIDE_GATEWAYS = (ip_interface("10.0.0.254/24"), ip_interface("fd00::fe/64"))  # of the deployment
 ROUTERS = (ip_interface("203.0.113.1/24"), ip_interface("2001:db8:1::1/64"))  # at its outer link

@@ -8,8 +8,8 @@ from ipaddress import IPv4Address, IPv4Interface
 
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.links import Interface, add_address, connect
-from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.switch import Switch
+from statelessnf.namespaces import Namespace
 
 CLIENT = IPv4Interface("10.0.0.1/24")
 SERVER = IPv4Interface("10.0.0.2/24")

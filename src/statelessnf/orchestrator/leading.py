@@ -157,9 +157,12 @@ class Lead:
                 host.problem = error.line()
 
     async def _watch_hosts(self) -> None:
-        """Hosts that come (back) are measured, and what runs there is adopted."""
+        """Hosts that come (back) are measured, and what runs there is adopted; hosts that a reload names are opened."""
         while True:
             await asyncio.sleep(AGAIN)
+            for section in self.controller.section.hosts[len(self._hosts) :]:
+                host = self._hosts[section.name] = WatchedHost(section, make_driver(section, self._deployment.name))
+                await self._open_host(host)
             for host in self._hosts.values():
                 if not host.measured and host.driver.reachable:
                     await self._measure(host)

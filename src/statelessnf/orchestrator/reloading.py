@@ -15,6 +15,7 @@ from statelessnf.commands.reload import publish
 from statelessnf.config import Deployment, parse_text
 from statelessnf.errors import Refused
 from statelessnf.orchestrator.controller import Controller
+from statelessnf.orchestrator.drivers.choice import make_driver
 from statelessnf.orchestrator.section import OrchestratorSection, orchestration
 from statelessnf.orchestrator.wishes import Wishes
 from statelessnf.pipe_options import check_change, tables_of
@@ -61,6 +62,8 @@ class Reloading:
                 raise _refused(f"orchestrator.{key}", f"orchestrator.{key}")
         if section.hosts[: len(stands.hosts)] != stands.hosts:
             raise _refused("hosts that are there (further ones may be added behind them)", "orchestrator.hosts")
+        for host in section.hosts[len(stands.hosts) :]:
+            make_driver(host, after.name)  # raises ConfigError for what cannot be
         check_change(after.function_class, before.settings, after.settings, str(after.path))
         tables_of(after.function_class, after.settings)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from statelessnf.bench.instruments.worker import Worker
 from statelessnf.errors import LabError
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 
 RATE = 10_000  # packets a second
 BYTES = 64  # of payload

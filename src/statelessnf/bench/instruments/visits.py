@@ -8,8 +8,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from statelessnf.bench.instruments.worker import Worker
-from statelessnf.lab.namespaces import Namespace
 from statelessnf.lab.web import PORT
+from statelessnf.namespaces import Namespace
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from statelessnf.errors import LabError
-from statelessnf.lab.namespaces import Namespace, stop
+from statelessnf.namespaces import Namespace, stop
 
 MODULES = "statelessnf.bench.instruments"
 PATIENCE = 10.0  # seconds that an answer may take beyond what was asked for

@@ -11,7 +11,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 from typing import Protocol, runtime_checkable
 
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 
 
 class Failure(StrEnum):

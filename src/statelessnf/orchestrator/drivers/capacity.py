@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from statelessnf.lab.namespaces import NAMES, Namespace
+from statelessnf.namespaces import NAMES, Namespace
 from statelessnf.orchestrator.drivers.driver import Capacity
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from pyroute2 import IPRoute, NetlinkError, netns
 
 from statelessnf.errors import DriverError
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 
 _UNIVERSE = 0  # RT_SCOPE_UNIVERSE: not those that the kernel makes itself
 

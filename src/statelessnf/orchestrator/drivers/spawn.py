@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 
 
 def spawn(command: list[str], log: Path, namespace: str | None, cores: Sequence[int]) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fcntl import ioctl
 from pathlib import Path
 
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.steering.where import entered
 
 _RTMGRP_LINK = 1  # linux/rtnetlink.h

@@ -11,7 +11,7 @@ import ctypes.util
 import threading
 
 from statelessnf.errors import SteeringError
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.steering.where import entered, where_is
 
 _one_at_a_time = threading.Lock()

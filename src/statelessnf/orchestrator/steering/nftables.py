@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from statelessnf.errors import SteeringError
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.steering.members import Places, checked
 from statelessnf.orchestrator.steering.nftables_table import Table
 from statelessnf.orchestrator.steering.steering import Changed, Member, Ports

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from statelessnf.errors import SteeringError
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.steering.interfaces import Interfaces, Link
 from statelessnf.orchestrator.steering.libnftables import Nftables
 from statelessnf.orchestrator.steering.members import Places, reachable

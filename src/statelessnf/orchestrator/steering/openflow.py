@@ -14,7 +14,7 @@ from contextlib import suppress
 from socket import AF_INET, AF_INET6, create_server
 
 from statelessnf.errors import SteeringError
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.steering.members import Places, checked
 from statelessnf.orchestrator.steering.openflow_program import Identity
 from statelessnf.orchestrator.steering.openflow_reading import Misbehaviour

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 
-from statelessnf.lab.namespaces import Namespace
+from statelessnf.namespaces import Namespace
 
 
 def entered(namespace: Namespace | None) -> AbstractContextManager[None]:
