@@ -17,6 +17,8 @@ from statelessnf.api.guard import MOST_BODY
 from statelessnf.api.problems import MEDIA_TYPE, TABLE, Problem, error_of
 from statelessnf.errors import SnfError
 
+pytestmark = pytest.mark.beside
+
 DEPLOYMENT = 'name = "edge"\nfunction = "firewall"\n'
 JSON = {"Content-Type": "application/json"}
 NOWHERE = 'name = "edge"\nfunction = "firewal"\n'

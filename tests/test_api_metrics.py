@@ -20,6 +20,8 @@ from statelessnf.api.app import make_app
 from statelessnf.api.families import MOST_WORDS
 from statelessnf.orchestrator.face import EventDocument
 
+pytestmark = pytest.mark.beside
+
 BOARD = ROOT / "packaging" / "grafana" / "statelessnf.json"
 
 

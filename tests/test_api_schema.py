@@ -18,6 +18,8 @@ from running_api import TOKEN, RunningApi
 from statelessnf.api.app import make_app
 from statelessnf.api.flows import NETWORK_FORMAT
 
+pytestmark = pytest.mark.beside
+
 EXAMPLES = 120
 
 

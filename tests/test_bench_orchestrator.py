@@ -89,7 +89,7 @@ def test_a_controller_of_simulated_instances(tmp_path: Path) -> None:
 @pytest.mark.root
 def test_chaos_breaks_nothing(tmp_path: Path) -> None:
     """Half a minute: each kind of harm about once."""
-    document = bench(tmp_path, "chaos", "--seconds", "25", "--seed", "3")
+    document = bench(tmp_path, "chaos", "--seconds", "20", "--seed", "3")
     (row,), (told,) = document["rows"], document["single"]
     assert len({one["harm"] for one in told["done"]}) >= 3
     assert (row["broken"], row["unrecorded"], row["unsettled"], row["unexplained"]) == (0, 0, 0, 0), told
@@ -99,7 +99,7 @@ def test_chaos_breaks_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_false_suspicion_breaks_and_replaces_nothing(tmp_path: Path) -> None:
-    document = bench(tmp_path, "suspicion", "--downloads", "40", "--size", "2000000", "--runs", "1")
+    document = bench(tmp_path, "suspicion", "--downloads", "20", "--size", "2000000", "--runs", "1")
     (row,) = document["rows"]
     assert (row["broken"], row["replaced"]) == (0, 0)
     assert row["suspicions_per_s"] > 0

@@ -19,6 +19,8 @@ from pydantic import BaseModel
 from statelessnf.function import Function
 from statelessnf.packet import FORWARD
 
+pytestmark = pytest.mark.beside
+
 class Rule(BaseModel, extra="forbid"):
     action: Literal["allow", "deny", "reject"]
     port: int = 0

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import cast
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -24,6 +25,8 @@ from statelessnf.store.service_replies import read_claims
 from statelessnf.store.service_requests import Claim, Ending, Expired, Expiry
 from statelessnf.store.shards import service_keys
 from statelessnf.store.valkey_services import ValkeyServices
+
+pytestmark = pytest.mark.beside
 
 KEYS = service_keys(7, DEPLOYMENT, b"test\r\n")
 NAMES = [key(number, 7) for number in range(4)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,8 @@ from statelessnf.orchestrator.plan import plan
 from statelessnf.orchestrator.scaling import Scaling, decide
 from statelessnf.orchestrator.section import ScalingSection
 from statelessnf.orchestrator.suspicion import Suspicion
+
+pytestmark = pytest.mark.beside
 
 STEP = 0.005  # seconds: one beat of each instance
 SECTION = ScalingSection(down_s=1.0, cool_down_s=0.5)

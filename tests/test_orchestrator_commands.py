@@ -20,6 +20,8 @@ from statelessnf.api.access import Access, announced
 from statelessnf.commands.output import seconds
 from statelessnf.orchestrator.face import DeploymentDocument
 
+pytestmark = pytest.mark.beside
+
 DEPLOYMENT = """
 name = "edge"
 function = "firewall"

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -15,6 +16,8 @@ from scapy.packet import Packet, Raw
 
 from statelessnf import _engine
 from statelessnf.packet import NO_WINDOW_SCALE, PACKET
+
+pytestmark = pytest.mark.beside
 
 ports = st.integers(0, 65535)
 words = st.integers(0, 2**32 - 1)

@@ -26,6 +26,8 @@ from statelessnf.orchestrator.model import (
 )
 from statelessnf.orchestrator.plan import due, plan
 
+pytestmark = pytest.mark.beside
+
 NOW = 1000.0
 
 
@@ -78,7 +80,7 @@ def settled(size: int = 2, spares: int = 0, slots: int = 4, **more: int) -> Worl
     return world
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(worlds())
 def test_from_any_state_it_converges_to_what_is_wanted(world: World) -> None:
     world.settle()

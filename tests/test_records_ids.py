@@ -17,6 +17,8 @@ from statelessnf.errors import NotFound, Refused
 from statelessnf.records.ids import Place, cursor_of, id_of, key_of, place_of
 from statelessnf.store.flow_keys import ShardMap, flow_key, keys_pattern, link_size
 
+pytestmark = pytest.mark.beside
+
 NUMBER = 0x5B2A3F5D  # as bytes: ] ? * [
 MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")  # else scapy asks the machine's network
 PORTS = st.integers(0, 0xFFFF)

@@ -29,6 +29,8 @@ from statelessnf.records.stored import StoredRecords
 from statelessnf.store.flow_keys import ShardMap
 from statelessnf.store.url import parse_url, unix_url
 
+pytestmark = pytest.mark.beside
+
 NUMBER = deployment_number("bed")
 FIELDS = b"\1" + bytes(Firewall.record.itemsize - 1)
 MANY = 1500

@@ -13,6 +13,8 @@ from statelessnf.orchestrator.model import Health, Load, Observed, Place, Sighti
 from statelessnf.orchestrator.scaling import Scaling, decide
 from statelessnf.orchestrator.section import ScalingSection
 
+pytestmark = pytest.mark.beside
+
 STEP = 0.1  # seconds
 SECTION = ScalingSection()
 

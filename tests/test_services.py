@@ -18,6 +18,8 @@ from statelessnf.store.service_requests import (
 from statelessnf.store.url import unix_url
 from statelessnf.store.valkey_services import ValkeyServices
 
+pytestmark = pytest.mark.beside
+
 A = b"\x00\r\n tok1"
 LEASE = SPAN // 2
 PAIR = (key(7), key(8, 7))

@@ -18,6 +18,8 @@ from statelessnf.store.service_requests import (
     PairChanged,
 )
 
+pytestmark = pytest.mark.beside
+
 A, B, C = b"\x00\r\n tok1", b"$-1\r\n\xff\xfe\xff", b"*0\r\n\x00\x01\x02\x03"
 LEASE = SPAN // 2
 PAIR = (key(7), key(8, 7))

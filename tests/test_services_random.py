@@ -31,6 +31,8 @@ from statelessnf.store.service_requests import (
     PairChange,
 )
 
+pytestmark = pytest.mark.beside
+
 EXAMPLES = {"memory": 100, "valkey": 25}
 SETTINGS = settings(
     stateful_step_count=40,

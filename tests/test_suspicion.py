@@ -15,6 +15,8 @@ from statelessnf.orchestrator.backoff import MOST, Backoff
 from statelessnf.orchestrator.model import Health
 from statelessnf.orchestrator.suspicion import FAULT_SECONDS, Change, Suspicion
 
+pytestmark = pytest.mark.beside
+
 BEAT, LIMIT = 0.005, 0.015
 
 
