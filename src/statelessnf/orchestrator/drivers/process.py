@@ -160,8 +160,7 @@ class ProcessDriver:
         running = self._running.pop(name)
         how = reaped(running.pidfd)
         self._unwatch(running)
-        said = running.files.last_words() if how in ("", "exit code 1") else ""  # else they explain nothing
-        why = ": ".join(part for part in (how, said) if part)
+        why = ": ".join(part for part in (how, running.files.last_words()) if part)
         self._clear(running.files)
         if self._ended is not None:
             self._ended(name, why)
