@@ -87,8 +87,7 @@ def test_packets_without_ports_reach_one_member(switch: Bed) -> None:
     async def play() -> None:
         async with switch.steered(PLACES):
             echo = datagram(ICMP, (CLIENTS[4], 1), (SERVERS[4], 1))
-            *others, one = sorted(await switch.counts("inside", [echo] * 5))
-            assert (others, one > 0) == ([0, 0], True)  # Open vSwitch may have no room for one of them
+            assert [count > 0 for count in sorted(await switch.counts("inside", [echo] * 5))] == [False, False, True]
 
     switch.run(play())
 
