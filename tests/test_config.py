@@ -10,6 +10,8 @@ import pytest
 from statelessnf.config import load, parse
 from statelessnf.errors import ConfigError
 
+pytestmark = pytest.mark.beside
+
 BASE: dict[str, Any] = {"name": "edge", "function": "pinhole.py:Pinhole"}
 PINHOLE = '''
 """A function for the tests of the deployment file."""
@@ -18,8 +20,6 @@ from typing import Literal
 from pydantic import BaseModel
 from statelessnf.function import Function
 from statelessnf.packet import FORWARD
-
-pytestmark = pytest.mark.beside
 
 class Rule(BaseModel, extra="forbid"):
     action: Literal["allow", "deny", "reject"]
