@@ -236,7 +236,8 @@ def test_reload_without_an_orchestrator_goes_to_the_store(snf: Run, folder: Path
         refused(snf("reload", "edge.toml"), 1, "no instance of 'edge' runs on this machine")
 
 
-def test_down(snf: Run, running: RunningApi) -> None:
+def test_down(snf: Run, running: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("statelessnf.commands.operate.ENDING", 0.1)  # this one does not end by itself
     assert snf("down", "edge.toml") == (0, "edge is down\n", "")
     assert running.face.ended
 
