@@ -41,7 +41,8 @@ def save(figure: Any, path: Path) -> None:
 
 def new_figure(rows: int, columns: int, **options: Any) -> tuple[Any, Any]:
     """A figure and its axes."""
-    return plt.subplots(rows, columns, layout="constrained", **options)  # type: ignore[no-any-return]
+    made: tuple[Any, Any] = plt.subplots(rows, columns, layout="constrained", **options)
+    return made
 
 
 def throughput(rows: Sequence[Row], path: Path) -> None:
