@@ -83,6 +83,15 @@ class FaultProxy:
 
         self._order(order)
 
+    def heal(self) -> None:
+        """No harm from now on, none that was ordered and has not come yet either."""
+
+        def order() -> None:
+            self._delay, self._refusing, self._left = 0.0, False, None
+            self._flowing.set()
+
+        self._order(order)
+
     def _order(self, action: Callable[[], None]) -> None:
         async def act() -> None:
             action()

@@ -54,13 +54,17 @@ class Journal:
                 if self._owed.get(what) is write:
                     del self._owed[what]
 
+    async def flush(self) -> None:
+        """All that is owed and all events. Raises StoreError and NotLeader."""
+        await self.written()
+        await self._write_events()
+
     async def run(self) -> None:
         """Writes what comes, events too, until it is cancelled or another orchestrator leads (NotLeader)."""
         while True:
             await self._wake_or_events()
             try:
-                await self.written()
-                await self._write_events()
+                await self.flush()
                 self.problem = ""
             except NotLeader:
                 raise

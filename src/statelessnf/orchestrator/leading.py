@@ -89,10 +89,11 @@ class Lead:
             for entry in entries:
                 self.controller.know(entry)
             await asyncio.gather(*(self._open_host(host) for host in self._hosts.values()))
-            try:
-                return await self._work(stop, text, api)
-            finally:
-                await self._close()
+            try:  # the API outlives the work: nobody asks it in vain until all is closed and, after down, forgotten
+                await run_until_first({"work": self._work(stop, text)}, {"api": self._serve(api)})
+            except NotLeader:
+                return False
+            return True
 
     def _knows(self, token: bytes) -> bool:
         return self.controller.sightings.known.name_of(token) is not None
@@ -115,14 +116,24 @@ class Lead:
             raise problem
         return tuple(addresses)
 
-    async def _work(self, stop: asyncio.Event, text: str, api: socket.socket) -> bool:
+    async def _work(self, stop: asyncio.Event, text: str) -> None:
+        """Raises NotLeader once another orchestrator leads."""
+        try:
+            ended = await self._until_over(stop, text)
+        finally:
+            await self._close()
+        if ended == "down":
+            await asyncio.get_running_loop().run_in_executor(self._store, self._state.erase)
+        if ended == "lease":
+            raise NotLeader("this orchestrator's lease has run out", self._deployment.name, "see snf status")
+
+    async def _until_over(self, stop: asyncio.Event, text: str) -> str:
         services = {
             "controller": self.controller.run(),
             "steering": self._steer(),
             "traffic": self.controller.watch_traffic(),
             "hosts": self._watch_hosts(),
             "figures": self._figures.run(),
-            "api": self._serve(api),
             "file": self._take_file(text),
         }
         ends = {
@@ -131,13 +142,7 @@ class Lead:
             "lease": self._leadership.keep(),
             "journal": self._journal.run(),
         }
-        try:
-            ended = await run_until_first(ends, services)
-        except NotLeader:
-            return False
-        if ended == "down":
-            await asyncio.get_running_loop().run_in_executor(self._store, self._state.erase)
-        return ended in ("stop", "down")
+        return await run_until_first(ends, services)
 
     async def _open_host(self, host: WatchedHost) -> None:
         """Opens its driver, and adopts what runs there. A host that cannot be reached is tried again later."""
@@ -190,6 +195,8 @@ class Lead:
             def ready(address: str) -> None:
                 stack.enter_context(announced(deployment.run_directory, Access(api=address, token=token)))
 
+            if self._records is not None:
+                stack.callback(self._records.close)
             await serve(app, listener, ready)
 
     async def _take_file(self, text: str) -> None:
@@ -204,10 +211,8 @@ class Lead:
     async def _close(self) -> None:
         await self.controller.launcher.close()
         with suppress(StoreError, NotLeader):  # the successor finds what is there
-            await self._journal.written()
+            await self._journal.flush()
         await self._steering.close()
-        if self._records is not None:
-            self._records.close()
         for host in self._hosts.values():
             await host.driver.close()
 
