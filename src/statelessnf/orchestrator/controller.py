@@ -1,5 +1,7 @@
 """The controller: observe, plan, apply, whenever something has happened and some times a second besides.
 
+As long as all is as wanted, it reads what the pipes count, and plans, each CALM seconds; otherwise each PERIOD.
+
 Steering goes first and waits for nothing. What follows from an instance's end or silence is planned within the very
 callback that noticed it; starts and ends are tasks of their own (launching.py), and so is the switch (steersman.py).
 """
@@ -31,7 +33,8 @@ from statelessnf.orchestrator.steering.steering import Steering
 from statelessnf.orchestrator.steersman import Steersman
 from statelessnf.orchestrator.suspicion import Change
 
-PERIOD = 0.1  # seconds between two turns when nothing happens
+PERIOD = 0.1  # seconds between two turns when nothing happens but something is on its way
+CALM = 0.5  # the same when nothing is; a whole number of PERIODs
 TRAFFIC_PERIOD = 1.0  # seconds between two readings of the switch's counters
 
 
@@ -90,14 +93,29 @@ class Controller:
     async def run(self) -> None:
         """Until it is cancelled."""
         self._arm()
+        rest = 0.0
         try:
             while True:
-                self.turn()
+                now = self._loop.time()
+                if now >= rest or not self._calm:
+                    self._read()
+                    self.turn()
+                    rest = now + CALM - PERIOD / 2  # a tick is never that early
                 await asyncio.sleep(PERIOD)
         finally:
             for handle in (self._timer, self._soon):
                 if handle is not None:
                     handle.cancel()
+
+    @property
+    def _calm(self) -> bool:
+        """Nothing but a change of the load can make a difference, and none is on its way."""
+        return self.settled and self.scaling.high_since is None
+
+    def _read(self) -> None:
+        """What the pipes count."""
+        if self._listener is not None:
+            self._listener.drain()
 
     def heard(self, token: bytes, beat: Beat, now: float) -> None:
         """A beat of an instance."""
@@ -197,8 +215,7 @@ class Controller:
 
     def _look(self) -> None:
         """Who is alive? All beats that have come are heard first: silence is judged by nothing less."""
-        if self._listener is not None:
-            self._listener.drain()
+        self._read()
         self._soon = None
         changes = self.sightings.suspicion.look(self._loop.time())
         for change in changes:
