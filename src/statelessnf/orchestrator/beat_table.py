@@ -62,7 +62,9 @@ class BeatTable:
 
     def told(self, slot: int) -> tuple[list[int], float]:
         """Counts of the newest beat and the time at which it was heard (s): what is known of it is told now."""
-        return next(self._tell(np.array([slot])))[1:]
+        row = self._numbers[slot * ROW : (slot + 1) * ROW].tolist()
+        self._told[slot] = row[HEARD]
+        return _counts(row), row[HEARD] / _NS
 
     def changed(self) -> Iterator[tuple[int, list[int], float]]:
         """Slot, counts and time (s) of all that were heard since they were told."""
@@ -84,4 +86,8 @@ class BeatTable:
         rows = self._rows[slots]
         self._told[slots] = rows[:, HEARD]
         for slot, row in zip(slots.tolist(), rows.tolist(), strict=True):
-            yield slot, row[SEQUENCE : SEQUENCE + COUNTS], row[HEARD] / _NS
+            yield slot, _counts(row), row[HEARD] / _NS
+
+
+def _counts(row: list[int]) -> list[int]:
+    return row[SEQUENCE : SEQUENCE + COUNTS]
