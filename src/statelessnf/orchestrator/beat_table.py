@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from math import inf
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ class BeatTable:
 
     def expect(self, slots: Iterable[int], others: Iterable[int]) -> None:
         """`oldest` is about `slots`; `others` are all that belong to somebody else."""
-        self._expected = np.fromiter(slots, np.intp) * ROW + HEARD
+        expected = [slot * ROW + HEARD for slot in slots]
+        self._expected = itemgetter(*expected, expected[0]) if expected else None  # a tuple also of one
         self._others = np.fromiter(others, np.intp)
         self._others_at = self._others * ROW + HEARD
 
@@ -78,9 +80,7 @@ class BeatTable:
         """
         if self._others.size and (self._flat.take(self._others_at) != self._told.take(self._others)).any():
             return None
-        if not self._expected.size:
-            return inf
-        return int(np.minimum.reduce(self._flat.take(self._expected))) / _NS
+        return inf if self._expected is None else min(self._expected(self._numbers)) / _NS
 
     def _tell(self, slots: np.ndarray[Any, np.dtype[np.intp]]) -> Iterator[tuple[int, list[int], float]]:
         rows = self._rows[slots]

@@ -24,6 +24,7 @@ from statelessnf.orchestrator.known import Known
 from statelessnf.orchestrator.launching import Launcher
 from statelessnf.orchestrator.model import Action, Desired, Forget, Health, Kill, Observed, Start, Steer, Stop
 from statelessnf.orchestrator.patience import Patience
+from statelessnf.orchestrator.patient_loop import PatientLoop
 from statelessnf.orchestrator.plan import due, plan
 from statelessnf.orchestrator.scaling import Scaling, decide
 from statelessnf.orchestrator.section import OrchestratorSection
@@ -68,7 +69,8 @@ class Controller:
         self._listener: BeatListener | None = None
         self._patience: Patience | None = None
         self._soon: asyncio.Handle | None = None  # a look that is about to be taken
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._patient = self._loop.patient if isinstance(self._loop, PatientLoop) else None
 
     def listen(self, listener: BeatListener) -> None:
         """Beats come from there from now on, by `heard`."""
@@ -92,6 +94,8 @@ class Controller:
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        if self._patient is not None:
+            self._patient.put_off = self._put_off
         self._arm()
         rest = 0.0
         try:
@@ -103,6 +107,8 @@ class Controller:
                     rest = now + CALM - PERIOD / 2  # a tick is never that early
                 await asyncio.sleep(PERIOD)
         finally:
+            if self._patient is not None:
+                self._patient.due = inf
             for handle in (self._timer, self._soon):
                 if handle is not None:
                     handle.cancel()
@@ -206,6 +212,13 @@ class Controller:
                 if member is not None
             }
 
+    def _put_off(self, now: float) -> float:
+        """The next deadline if everybody was heard, which is all that may be asked within the loop's wait."""
+        if self._patience is not None and self._patience.cheap and self._patience.spares(now):
+            return self.sightings.suspicion.next_deadline
+        self._timer = self._loop.call_soon(self._expire)
+        return inf
+
     def _expire(self) -> None:
         """Somebody may have been silent for too long."""
         if self._patience is not None and self._patience.spares(self._loop.time()):
@@ -239,7 +252,10 @@ class Controller:
         if self._timer is not None:
             self._timer.cancel()
         deadline = self.sightings.suspicion.next_deadline
-        self._timer = None if deadline == inf else self._loop.call_at(deadline, self._expire)
+        if self._patient is not None:
+            self._patient.due = deadline
+        elif deadline < inf:
+            self._timer = self._loop.call_at(deadline, self._expire)
 
     def _apply(self, action: Action) -> None:
         match action:
