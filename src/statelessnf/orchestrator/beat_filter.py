@@ -2,11 +2,12 @@
 
 Receiving a datagram costs a process 1 to 3 us, and 100 instances send 20,000 a second, most of which say nothing but
 that the pipe lives and what it counts. So the listener's sockets get a BPF filter: of a pipe that is known by the first
-32 bytes of its beats it writes the time, and the counts, into a table that both share, and lets through only what comes
+32 bytes of its beats it writes the time and the counts into tables that both share, and lets through only what comes
 after a silence. Everything else passes, beats with an older sequence number too: what it does not know it never drops.
 
-Each number of a row is written at once, but not all of them together: whoever reads a row while a beat comes may have
-some numbers of that beat and some of the one before.
+Each number is written at once, but not all of a beat together: whoever reads while a beat comes may have some numbers of
+that beat and some of the one before. Times have a table of their own, since they are read much more often: what another
+processor has written is slow to read, and eight of them are in a cache line.
 
 It needs Linux 5.8 and CAP_BPF; without them `BeatFilter` raises OSError, and the listener does without.
 """
@@ -19,14 +20,13 @@ import os
 import platform
 import socket
 from struct import pack
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 HEADER: Final = 32  # bytes of a beat that are the same in each one of a pipe, until something is new
 _UDP_HEADER, _BEAT = 8, 128
-ROW: Final = 16  # numbers of 64 bits in a slot: two cache lines
-HEARD, SEQUENCE, COUNTS = 0, 1, 12  # ns (monotonic), and what follows the header in a beat, from its sequence number on
+COUNTS: Final = 12  # numbers of 64 bits that follow the header in a beat, from its sequence number on
 _SYSCALL: Final = {"x86_64": 321, "aarch64": 280}  # bpf(2)
 _MAP_CREATE, _MAP_UPDATE, _MAP_DELETE, _PROG_LOAD = 0, 2, 3, 5
 _HASH, _ARRAY, _MMAPABLE, _SOCKET_FILTER, _SO_ATTACH_BPF = 1, 2, 1 << 10, 1, 50
@@ -37,16 +37,17 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class BeatFilter:
-    """`table` has ROW numbers for each slot: when it was heard, and the counts of its newest beat."""
+    """`times`: when each slot was heard last, ns (monotonic). `counts`: COUNTS numbers of its newest beat."""
 
     def __init__(self, slots: int, silence_ns: int) -> None:
         """Raises OSError."""
         self._open: list[int] = []
         try:
             self._headers = self._made(_MAP_CREATE, pack("<5I", _HASH, HEADER, 4, slots, 0))
-            times = self._made(_MAP_CREATE, pack("<5I", _ARRAY, 4, 8 * ROW, slots, _MMAPABLE))
-            self._program = self._load(_program(self._headers, times, silence_ns))
-            self.table = np.frombuffer(mmap.mmap(times, 8 * ROW * slots), np.uint64).reshape(slots, ROW)
+            times, self.times = self._shared(slots, 1)
+            counts, rows = self._shared(slots, COUNTS)
+            self.counts = rows.reshape(slots, COUNTS)
+            self._program = self._load(_program(self._headers, times, counts, silence_ns))
         except BaseException:
             self.close()
             raise
@@ -66,9 +67,14 @@ class BeatFilter:
         _bpf(_MAP_DELETE, pack("<I4xQQQ", self._headers, ctypes.addressof(key), 0, 0))
 
     def close(self) -> None:
-        """The memory of `table` goes with its last user."""
+        """The memory of `times` and `counts` goes with its last user."""
         while self._open:
             os.close(self._open.pop())
+
+    def _shared(self, slots: int, each: int) -> tuple[int, np.ndarray[Any, np.dtype[np.uint64]]]:
+        """A map with so many numbers in each slot, and its memory."""
+        made = self._made(_MAP_CREATE, pack("<5I", _ARRAY, 4, 8 * each, slots, _MMAPABLE))
+        return made, np.frombuffer(mmap.mmap(made, 8 * each * slots), np.uint64)
 
     def _load(self, program: bytes) -> int:
         code, licence = ctypes.create_string_buffer(program, len(program)), ctypes.create_string_buffer(b"Proprietary")
@@ -124,15 +130,13 @@ def _loaded(offset: int, to: int, size: int) -> list[_Code]:
 
 
 def _copied(count: int) -> list[_Code]:
-    """One number after the other from the stack to the row at r7."""
-    each = (
-        (_code(0x79, 1, 10, _NUMBERS + 8 * number), _code(0x7B, 7, 1, 8 * (SEQUENCE + number)))
-        for number in range(count)
-    )
+    """One number after the other from the stack to r9."""
+    offsets = range(0, 8 * count, 8)
+    each = ((_code(0x79, 1, 10, _NUMBERS + offset), _code(0x7B, 9, 1, offset)) for offset in offsets)
     return [code for both in each for code in both]
 
 
-def _program(headers: int, times: int, silence_ns: int) -> bytes:
+def _program(headers: int, times: int, counts: int, silence_ns: int) -> bytes:
     """Instructions, see linux/bpf.h; jumps to `pass` and `drop` are put in when their places are known."""
     listing = [
         _code(0xBF, 6, 1),  # r6 = the packet, from its UDP header on
@@ -143,16 +147,18 @@ def _program(headers: int, times: int, silence_ns: int) -> bytes:
         _code(0x61, 1, 0),
         _code(0x63, 10, 1, _SLOT),
         *_looked_up(times, _SLOT),
-        _code(0xBF, 7, 0),  # r7 = its row
+        _code(0xBF, 7, 0),  # r7 = its time
+        *_looked_up(counts, _SLOT),
+        _code(0xBF, 9, 0),  # r9 = its counts
         *_loaded(_UDP_HEADER + HEADER, _NUMBERS, 8 * COUNTS),
         _code(0x79, 1, 10, _NUMBERS),
-        _code(0x79, 2, 7, 8 * SEQUENCE),
+        _code(0x79, 2, 9),
         _code(0xAD, 1, 2, "pass"),  # older than what was heard
         *_copied(COUNTS),
         _code(0x85, 0, 0, 0, _KTIME),
-        _code(0x79, 8, 7, 8 * HEARD),  # r8 = when it was heard before
+        _code(0x79, 8, 7),  # r8 = when it was heard before
         _code(0x07, 8, 0, 0, silence_ns),
-        _code(0x7B, 7, 0, 8 * HEARD),  # heard now
+        _code(0x7B, 7, 0),  # heard now
         _code(0x3D, 8, 0, "drop"),  # no silence before
         _code(0xB7, 0, 0, 0, 0xFFFF),
         _code(0x95),

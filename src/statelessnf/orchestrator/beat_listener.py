@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from statelessnf.errors import OrchestratorError
-from statelessnf.orchestrator.beat_filter import HEADER, ROW, BeatFilter
+from statelessnf.orchestrator.beat_filter import COUNTS, HEADER, BeatFilter
 from statelessnf.orchestrator.beat_table import BeatTable
 from statelessnf.orchestrator.beats import SIZE, Beat, decode
 from statelessnf.orchestrator.endpoint import endpoint
@@ -63,7 +63,10 @@ class BeatListener:
     def _begin(self, kernel: BeatFilter | None) -> None:
         """Nobody has been heard yet."""
         self._filter = kernel
-        self._table = BeatTable(np.zeros((SLOTS, ROW), np.uint64) if kernel is None else kernel.table)
+        if kernel is None:
+            self._table = BeatTable(np.zeros(SLOTS, np.uint64), np.zeros((SLOTS, COUNTS), np.uint64))
+        else:
+            self._table = BeatTable(kernel.times, kernel.counts)
         self._pipes: dict[tuple[bytes, int], _Pipe] = {}
         self._by_header: dict[bytes, _Pipe] = {}
         self._by_slot: dict[int, _Pipe] = {}
