@@ -85,7 +85,7 @@ both = pytest.mark.parametrize("helped", [True, False])
 
 @both
 def test_news_are_told_as_they_come(helped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe's first beat, and one with other flags; of what says nothing new `drain` tells the newest, and its time."""
+    """A pipe's first beat, and one with other flags; of the others `drain` tells the newest, and its time."""
     monkeypatch.setattr(beat_listener, "SILENCE", 2.0)  # s: no beat of this test is news for its time
 
     async def play(scene: Scene) -> None:

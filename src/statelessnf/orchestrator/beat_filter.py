@@ -3,7 +3,7 @@
 Receiving a datagram costs a process 1 to 3 us, and 100 instances send 20,000 a second, most of which say nothing but
 that the pipe lives and what it counts. So the listener's sockets get a BPF filter: of a pipe that is known by the first
 32 bytes of its beats it writes the time and the counts into tables that both share, and lets through only what comes
-after a silence. Everything else passes, beats with an older sequence number too: what it does not know it never drops.
+after a silence. All else passes, beats with an older sequence number too: what it does not know it never drops.
 
 Each number is written at once, but not all of a beat together: whoever reads while a beat comes may have some numbers of
 that beat and some of the one before. Times have a table of their own, since they are read much more often: what another

@@ -5,7 +5,7 @@
         listener.drain()                               before anybody is judged by what has been heard
         listener.expect({token: pipes}), oldest()      whether anybody need be judged at all: one question for all pipes
 
-`heard` gets what is new, as it comes: a pipe's first beat, one with other flags, and one after a silence. Of all others
+`heard` gets what is new, as it comes: a pipe's first beat, one with other flags, one after a silence. Of all others
 the time and the counts are noted (beat_table.py); `drain` calls `heard` with them for each pipe that was heard since. So
 most beats cost this process nothing where the kernel helps (beat_filter.py), and little elsewhere. Whatever is no beat,
 or nobody's, or older than what was heard, is counted by reason and has no effect.
@@ -186,7 +186,7 @@ class BeatListener:
         self._tell(pipe, *self._table.told(pipe.slot))
 
     def _tell(self, pipe: _Pipe, counts: list[int], at: float) -> None:
-        pipe.beat = Beat(*pipe.beat[:FIRST_COUNT], *counts)
+        pipe.beat = Beat._make((*pipe.beat[:FIRST_COUNT], *counts))
         self._heard(pipe.beat.token, pipe.beat, at)
 
     def _added(self, beat: Beat) -> _Pipe | None:

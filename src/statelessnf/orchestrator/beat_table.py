@@ -26,8 +26,8 @@ class BeatTable:
 
     def __init__(self, times: _Numbers, counts: _Numbers) -> None:
         self._times, self._counts = times, counts
-        self._time = memoryview(times).cast("B").cast("Q")
-        self._bytes = memoryview(counts.reshape(-1)).cast("B")
+        self._time = times.data.cast("B").cast("Q")
+        self._bytes = counts.reshape(-1).data.cast("B")
         self._count = self._bytes.cast("Q")
         self._told = np.zeros(len(times), np.uint64)  # the time that `changed`, or `told`, gave last
         self._used = 0  # slots from this one on have never been anybody's
@@ -37,12 +37,12 @@ class BeatTable:
         """`oldest` is about `slots`; `others` are all that belong to somebody else."""
         expected = list(slots)
         self._expected = itemgetter(*expected, expected[0]) if expected else None  # a tuple also of one
-        self._others = np.fromiter(others, np.intp)
+        self._others = list(others)
 
     def begin(self, slot: int) -> None:
         """It belongs to somebody from now on, who is not expected."""
         self._used = max(self._used, slot + 1)
-        self._others = np.append(self._others, slot)
+        self._others.append(slot)
 
     def clear(self, slot: int) -> None:
         """Nobody has it any more."""
@@ -82,6 +82,6 @@ class BeatTable:
 
         None: somebody else was heard, too, who was not told.
         """
-        if self._others.size and (self._times.take(self._others) != self._told.take(self._others)).any():
+        if self._others and (self._times.take(self._others) != self._told.take(self._others)).any():
             return None
         return inf if self._expected is None else min(self._expected(self._time)) / _NS

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import inf
 
@@ -35,7 +36,7 @@ from statelessnf.orchestrator.steersman import Steersman
 from statelessnf.orchestrator.suspicion import Change
 
 PERIOD = 0.1  # seconds between two turns when nothing happens but something is on its way
-CALM = 0.5  # the same when nothing is; a whole number of PERIODs
+CALM = 0.5  # the same when nothing is
 TRAFFIC_PERIOD = 1.0  # seconds between two readings of the switch's counters
 
 
@@ -64,6 +65,7 @@ class Controller:
         self.scaling = Scaling(kept.size)
         self.traffic: dict[str, int] = {}  # packets given to each instance
         self.settled = False
+        self._stirred = asyncio.Event()  # something was begun
         self._planned: tuple[Desired, Observed, float] | None = None  # that had no actions, and until when that holds
         self._loop = asyncio.get_running_loop()
         self._listener: BeatListener | None = None
@@ -97,21 +99,26 @@ class Controller:
         if self._patient is not None:
             self._patient.put_off = self._put_off
         self._arm()
-        rest = 0.0
         try:
             while True:
-                now = self._loop.time()
-                if now >= rest or not self._calm:
-                    self._read()
-                    self.turn()
-                    rest = now + CALM - PERIOD / 2  # a tick is never that early
-                await asyncio.sleep(PERIOD)
+                self._read()
+                self.turn()
+                await self._pause()
         finally:
             if self._patient is not None:
                 self._patient.due = inf
             for handle in (self._timer, self._soon):
                 if handle is not None:
                     handle.cancel()
+
+    async def _pause(self) -> None:
+        """Until the next turn is due. Turns that are taken meanwhile may begin something: then it is due sooner."""
+        self._stirred.clear()
+        if self._calm:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CALM - PERIOD):
+                    await self._stirred.wait()
+        await asyncio.sleep(PERIOD)
 
     @property
     def _calm(self) -> bool:
@@ -154,6 +161,8 @@ class Controller:
         desired = self.desired()
         actions = () if self._unchanged(desired, observed) else self._plan(desired, observed)
         self.settled = not actions and self._still(observed)
+        if not self._calm:
+            self._stirred.set()
         for action in actions:
             self._apply(action)
 

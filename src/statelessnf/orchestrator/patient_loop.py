@@ -22,26 +22,23 @@ class PatientSelector(EpollSelector):
 
     def __init__(self) -> None:
         super().__init__()
+        self._mine = (self.fileno(),)  # readable as soon as anything is that was registered
         self.due = inf
         self.put_off: PutOff = lambda _now: inf
 
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
         """As the event loop wants it; also ends when `put_off` has not put off: it has something for the loop to do."""
-        end = inf if timeout is None else time.monotonic() + timeout
-        readable = waited = False
+        now = time.monotonic()
+        end, waited = inf if timeout is None else now + timeout, False
         while not waited:
-            readable = self._readable(min(end, self.due) - time.monotonic())
+            until = min(end, self.due)
+            readable = select.select(self._mine, (), (), None if until == inf else max(0.0, until - now))[0]
             now = time.monotonic()
-            waited = readable or now >= end
+            waited = bool(readable) or now >= end
             if now >= self.due:
                 self.due = self.put_off(now)
                 waited = waited or self.due == inf
         return super().select(0) if readable else []
-
-    def _readable(self, seconds: float) -> bool:
-        """Whether anything is, within that time."""
-        patience = None if seconds == inf else max(0.0, seconds)
-        return bool(select.select((self.fileno(),), (), (), patience)[0])
 
 
 class PatientLoop(asyncio.SelectorEventLoop):
