@@ -81,6 +81,20 @@ def test_a_loop_that_never_waits_asks_too() -> None:
     played(play())
 
 
+def test_a_loop_that_always_finds_something_to_read_asks_too() -> None:
+    async def play() -> None:
+        loop, asked = asyncio.get_running_loop(), Asked(5)
+        one, other = socket.socketpair()
+        with one, other:
+            other.send(b"x")
+            loop.add_reader(one, lambda: None)  # it stays readable
+            await asyncio.wait_for(asked.over.wait(), 10)
+            loop.remove_reader(one)
+        assert (asked.count, asked.early) == (5, False)
+
+    played(play())
+
+
 def test_timers_sockets_and_threads_are_served_meanwhile() -> None:
     async def play() -> None:
         loop = asyncio.get_running_loop()

@@ -5,9 +5,9 @@ that the pipe lives and what it counts. So the listener's sockets get a BPF filt
 32 bytes of its beats it writes the time and the counts into tables that both share, and lets through only what comes
 after a silence. All else passes, beats with an older sequence number too: what it does not know it never drops.
 
-Each number is written at once, but not all of a beat together: whoever reads while a beat comes may have some numbers of
-that beat and some of the one before. Times have a table of their own, since they are read much more often: what another
-processor has written is slow to read, and eight of them are in a cache line.
+Each number is written at once, but not all of a beat together: whoever reads while a beat comes may have some numbers
+of that beat and some of the one before. Times have a table of their own, since they are read much more often: what
+another processor has written is slow to read, and eight of them are in a cache line.
 
 It needs Linux 5.8 and CAP_BPF; without them `BeatFilter` raises OSError, and the listener does without.
 """

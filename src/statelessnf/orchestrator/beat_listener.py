@@ -6,9 +6,9 @@
         listener.expect({token: pipes}), oldest()      whether anybody need be judged at all: one question for all pipes
 
 `heard` gets what is new, as it comes: a pipe's first beat, one with other flags, one after a silence. Of all others
-the time and the counts are noted (beat_table.py); `drain` calls `heard` with them for each pipe that was heard since. So
-most beats cost this process nothing where the kernel helps (beat_filter.py), and little elsewhere. Whatever is no beat,
-or nobody's, or older than what was heard, is counted by reason and has no effect.
+the time and the counts are noted (beat_table.py); `drain` calls `heard` with them for each pipe that was heard since.
+So most beats cost this process nothing where the kernel helps (beat_filter.py), and little elsewhere. Whatever is no
+beat, or nobody's, or older than what was heard, is counted by reason and has no effect.
 """
 
 from __future__ import annotations
