@@ -11,6 +11,8 @@ from math import inf
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from statelessnf.errors import OrchestratorError
 from statelessnf.orchestrator import beat_listener
@@ -83,9 +85,8 @@ both = pytest.mark.parametrize("helped", [True, False])
 
 @both
 def test_news_are_told_as_they_come(helped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe's first beat, and one with other flags; what says nothing new is told by `drain`, with its time."""
-    for name in ("SILENCE", "PERIOD"):
-        monkeypatch.setattr(beat_listener, name, 2.0)  # s: no beat of this test is news for its time
+    """A pipe's first beat, and one with other flags; of the others `drain` tells the newest, and its time."""
+    monkeypatch.setattr(beat_listener, "SILENCE", 2.0)  # s: no beat of this test is news for its time
 
     async def play(scene: Scene) -> None:
         began = time.monotonic()
@@ -93,17 +94,15 @@ def test_news_are_told_as_they_come(helped: bool, monkeypatch: pytest.MonkeyPatc
         await scene.until(lambda: len(scene.told) == 1)
         scene.send(beat(pipe=1))
         await scene.until(lambda: len(scene.told) == 2)
-        scene.send(beat(sequence=2))  # where the kernel does not help it is the first one of its period
-        await scene.drained(scene.told[-1][1])
         told, sent = len(scene.told), time.monotonic()
-        scene.send(*(beat(sequence=number) for number in range(3, 53)), beat(pipe=1, sequence=2, flags=7))
+        scene.send(*(beat(sequence=number) for number in range(2, 53)), beat(pipe=1, sequence=2, flags=7))
         await scene.until(lambda: len(scene.told) > told)
         assert [(each.flags, each.pipe) for each, _ in scene.told[told:]] == [(7, 1)]
         last, heard = await scene.drained(sent)
         assert (last.token, last.pipe) in {(ONE, 0), (ONE, 1)}
         assert began < scene.told[0][1] <= sent <= heard <= time.monotonic()
         scene.listener.drain()
-        assert {each.pipe for each, at in scene.told if at >= sent} == {0, 1}
+        assert {(each.pipe, each.sequence) for each, at in scene.told if at >= sent} == {(0, 52), (1, 2)}
         told = len(scene.told)
         scene.listener.drain()
         assert len(scene.told) == told
@@ -113,9 +112,7 @@ def test_news_are_told_as_they_come(helped: bool, monkeypatch: pytest.MonkeyPatc
 
 
 @both
-def test_a_beat_after_a_silence_is_news(helped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beat_listener, "PERIOD", 2.0)
-
+def test_a_beat_after_a_silence_is_news(helped: bool) -> None:
     async def play(scene: Scene) -> None:
         for number in range(1, 8):
             scene.send(beat(sequence=number))
@@ -126,18 +123,71 @@ def test_a_beat_after_a_silence_is_news(helped: bool, monkeypatch: pytest.Monkey
     played(play, helped)
 
 
+def counting(token: bytes, pipe: int, flags: int, sequence: int) -> Beat:
+    """Each of its counts says which beat it is of."""
+    return Beat(flags, pipe, 2, token, sequence, *(1000 * sequence + place for place in range(11)))
+
+
+Sent = list[tuple[bytes, int, int, int]]  # token, pipe, flags, sequence
+SENT = st.lists(
+    st.tuples(st.sampled_from([ONE, OTHER]), st.integers(0, 1), st.sampled_from([2, 3, 3, 3, 7]), st.integers(1, 30)),
+    max_size=60,
+)
+
+
 @both
-def test_each_period_has_its_news(helped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drain_tells_the_newest_of_each_pipe(helped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beats in any order, with any flags, read at any time: what is told last is the newest, whole, and no older one
+    is ever told after it."""
+    monkeypatch.setattr(beat_listener, "SILENCE", 2.0)
+
+    async def play(parts: list[Sent]) -> None:
+        async with scene(helped) as made:
+            newest: dict[tuple[bytes, int], Beat] = {}
+            for part in parts:
+                began = time.monotonic()
+                for token, pipe, flags, sequence in part:
+                    sent = counting(token, pipe, flags, sequence)
+                    made.send(sent)
+                    before = newest.get((token, pipe))
+                    if before is None or sequence > before.sequence:
+                        newest[token, pipe] = sent
+                made.listener.drain()
+                told = {(each.token, each.pipe): each for each, _ in made.told}
+                assert {key: each[4:] for key, each in told.items()} == {key: each[4:] for key, each in newest.items()}
+                fresh = {(token, pipe) for token, pipe, _, sequence in part if sequence == newest[token, pipe].sequence}
+                late = {(each.token, each.pipe) for each, at in made.told if began <= at <= time.monotonic()}
+                assert fresh <= late
+            order: dict[tuple[bytes, int], list[int]] = {}
+            for each, _ in made.told:
+                order.setdefault((each.token, each.pipe), []).append(each.sequence)
+            assert all(numbers == sorted(numbers) for numbers in order.values())
+
+    @settings(max_examples=40)
+    @given(st.lists(SENT, min_size=1, max_size=4))
+    def any_order(parts: list[Sent]) -> None:
+        asyncio.run(play(parts))
+
+    any_order()
+
+
+@both
+def test_most_beats_cost_nothing(helped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A steady pipe is told of by `drain` alone, and where the kernel helps its beats are never read."""
     monkeypatch.setattr(beat_listener, "SILENCE", 2.0)
 
     async def play(scene: Scene) -> None:
-        began, number = time.monotonic(), 0
-        while len(scene.told) < 6:
-            number += 1
-            scene.send(beat(sequence=number))
-            await asyncio.sleep(0.001)  # the sender's pace
-        periods = (time.monotonic() - began) / beat_listener.PERIOD
-        assert len(scene.told) <= periods + 3  # the first two, and the first of a period that had begun
+        scene.send(beat())
+        await scene.until(lambda: len(scene.told) == 1)
+        with monkeypatch.context() as patched:
+            if helped:
+                patched.setattr(beat_listener, "decode", lambda _: pytest.fail("a beat that says nothing new was read"))
+            for number in range(2, 300):
+                scene.send(beat(sequence=number))
+                await asyncio.sleep(0.0005)  # the sender's pace
+            assert len(scene.told) == 1
+            scene.listener.drain()
+        assert [each.sequence for each, _ in scene.told] == [1, 299]
 
     played(play, helped)
 

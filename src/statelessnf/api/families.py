@@ -127,7 +127,11 @@ def of_instances(instances: list[InstanceDocument]) -> Iterator[Metric]:
     for name, text, load in _LOADS:
         yield _gauge(name, text, ((instance, load(instance.load)) for instance in instances))
     yield _gauge("records", "Flows in its memory.", ((one, number(one.figures.get("records"))) for one in instances))
-    yield _counter("beats", "Heartbeats that came.", ((instance, instance.beats) for instance in instances))
+    yield _counter(
+        "beats",
+        "Heartbeats that its pipes have sent, as the newest says.",
+        ((instance, instance.beats) for instance in instances),
+    )
     for name, key, text in _COUNTED:
         yield _counter(name, text, ((instance, number(instance.figures.get(key))) for instance in instances))
     yield _drops(instances)

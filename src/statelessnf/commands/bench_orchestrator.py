@@ -65,7 +65,7 @@ def controller(request: BenchRequest, instances: int, seconds: float, trials: in
     """Cost and reaction. Raises SnfError."""
     from statelessnf.bench import orchestrator_pictures
 
-    with telling("controller", request.turns) as tell:
+    with telling("controller", controllers.PHASES * request.turns) as tell:
         runs = controllers.measure(instances, seconds, trials, request.turns, tell)
     orchestrator_pictures.controller(runs, request.output / "controller.png")
     settings = {"runs": request.turns, "instances": instances, "seconds": seconds, "trials": trials}

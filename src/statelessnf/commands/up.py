@@ -31,6 +31,7 @@ PAUSE = 0.05
 def foreground(file: Path, *, standby: bool) -> None:
     """Runs the orchestrator until SIGINT or SIGTERM; instances run on. Raises SnfError."""
     from statelessnf.orchestrator.orchestrate import Orchestrator
+    from statelessnf.orchestrator.patient_loop import PatientLoop
 
     text = read_text(file)
     deployment = parse_text(text, file)
@@ -43,7 +44,8 @@ def foreground(file: Path, *, standby: bool) -> None:
         await orchestrator.run(standby=standby)
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=PatientLoop) as runner:
+        runner.run(run())
 
 
 def background(file: Path, *, standby: bool, as_json: bool) -> None:

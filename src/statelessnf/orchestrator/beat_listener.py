@@ -5,10 +5,10 @@
         listener.drain()                               before anybody is judged by what has been heard
         listener.expect({token: pipes}), oldest()      whether anybody need be judged at all: one question for all pipes
 
-`heard` gets what is new, as it comes: a pipe's first beat, one with other flags, one after a silence, and else one in
-`PERIOD` of each pipe. Of all others only the time is noted; `drain` calls `heard` for each pipe that was heard since,
-with that time and the last beat that was read. So most beats cost this process nothing where the kernel helps
-(beat_filter.py), and little elsewhere. Whatever is no beat, or nobody's, is counted by reason and has no effect.
+`heard` gets what is new, as it comes: a pipe's first beat, one with other flags, one after a silence. Of all others
+the time and the counts are noted (beat_table.py); `drain` calls `heard` with them for each pipe that was heard since.
+So most beats cost this process nothing where the kernel helps (beat_filter.py), and little elsewhere. Whatever is no
+beat, or nobody's, or older than what was heard, is counted by reason and has no effect.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 
 from statelessnf.errors import OrchestratorError
-from statelessnf.orchestrator.beat_filter import HEADER, BeatFilter
+from statelessnf.orchestrator.beat_filter import COUNTS, HEADER, BeatFilter
+from statelessnf.orchestrator.beat_table import BeatTable
 from statelessnf.orchestrator.beats import SIZE, Beat, decode
 from statelessnf.orchestrator.endpoint import endpoint
 
-PERIOD = 0.2  # seconds
 SILENCE = 0.02  # seconds after which a beat is news
 PAUSE = 0.003  # seconds: what comes within is taken by one wake-up
 SLOTS = 16_384  # pipes
 BUFFER = 4 << 20  # bytes of a socket: a quarter of a second of 20,000 beats
 MOST = 8192  # datagrams at once, so that a flood leaves time for everything else
+FIRST_COUNT = 4  # fields of a beat before its sequence number: the same in each one with the same header
 _NS = 1_000_000_000
 
 Heard = Callable[[bytes, Beat, float], None]  # token, beat, s (monotonic)
@@ -43,7 +43,7 @@ Knows = Callable[[bytes], bool]  # whether a token is an instance's
 
 @dataclass(slots=True)
 class _Pipe:
-    """`header`: how its beats begin; `beat`: the last one that was read."""
+    """`header`: how its beats begin; `beat`: the newest one that was told."""
 
     slot: int
     header: bytes
@@ -63,14 +63,14 @@ class BeatListener:
     def _begin(self, kernel: BeatFilter | None) -> None:
         """Nobody has been heard yet."""
         self._filter = kernel
-        self._table = np.zeros((SLOTS, 2), np.uint64) if kernel is None else kernel.table
-        self._told = np.zeros(SLOTS, np.uint64)  # time of the last call of `heard`
-        self._expected = self._others = np.zeros(0, np.intp)  # slots of pipes that are to be heard, and of all others
+        if kernel is None:
+            self._table = BeatTable(np.zeros(SLOTS, np.uint64), np.zeros((SLOTS, COUNTS), np.uint64))
+        else:
+            self._table = BeatTable(kernel.times, kernel.counts)
         self._pipes: dict[tuple[bytes, int], _Pipe] = {}
         self._by_header: dict[bytes, _Pipe] = {}
         self._by_slot: dict[int, _Pipe] = {}
         self._free = list(range(SLOTS - 1, -1, -1))
-        self._used = 0  # slots from this one on have never been anybody's
 
     @property
     def helped(self) -> bool:
@@ -114,19 +114,15 @@ class BeatListener:
         """Tells `heard` of everything that has come."""
         for opened in self._sockets:
             self._receive(opened)
-        times, told = self._table[: self._used, 0].copy(), self._told[: self._used]
-        changed = np.flatnonzero(times != told)
-        told[changed] = times[changed]
-        for slot, at in zip(changed.tolist(), (times[changed] / _NS).tolist(), strict=True):
+        for slot, counts, at in self._table.changed():
             pipe = self._by_slot.get(slot)
             if pipe is not None:  # a call before may have forgotten it
-                self._heard(pipe.beat.token, pipe.beat, at)
+                self._tell(pipe, counts, at)
 
     def expect(self, pipes: Mapping[bytes, int]) -> bool:
         """`oldest` is about these instances, by token, with so many pipes each. False: one of them was never heard."""
         mine = {pipe.slot for (token, number), pipe in self._pipes.items() if number < pipes.get(token, 0)}
-        self._expected = np.fromiter(mine, np.intp)
-        self._others = np.fromiter((slot for slot in self._by_slot if slot not in mine), np.intp)
+        self._table.expect(mine, (slot for slot in self._by_slot if slot not in mine))
         return len(mine) == sum(pipes.values())
 
     def oldest(self) -> float | None:
@@ -134,12 +130,10 @@ class BeatListener:
 
         None: somebody else was heard, too, of whom `drain` tells.
         """
-        for opened in self._sockets:
-            self._receive(opened)
-        times = self._table[:, 0]
-        if self._others.size and (times.take(self._others) != self._told.take(self._others)).any():
-            return None
-        return int(times.take(self._expected).min()) / _NS if self._expected.size else inf
+        if self._filter is None:  # which else has noted what waits to be read
+            for opened in self._sockets:
+                self._receive(opened)
+        return self._table.oldest()
 
     def _leave(self, opened: socket.socket) -> None:
         if opened in self._sockets:
@@ -157,7 +151,7 @@ class BeatListener:
     def _take(self, datagram: bytes, now: int) -> None:
         header = datagram[:HEADER]
         pipe = self._by_header.get(header)
-        if pipe is not None and self._filter is None and len(datagram) == SIZE and not self._is_news(pipe, now):
+        if pipe is not None and self._filter is None and self._is_no_news(pipe, datagram, now):
             return
         beat = decode(datagram)
         if beat is None:
@@ -165,36 +159,35 @@ class BeatListener:
         elif not self._knows(beat.token):
             self.refused["unknown"] += 1
         else:
-            self._accept(beat, header, now)
+            self._accept(beat, datagram, now)
 
-    def _is_news(self, pipe: _Pipe, now: int) -> bool:
+    def _is_no_news(self, pipe: _Pipe, datagram: bytes, now: int) -> bool:
         """Does what the filter would."""
-        row = self._table[pipe.slot]
-        before, due = row.tolist()
-        row[0] = now
-        if now < due and now - before < SILENCE * _NS:
+        before, sequence = self._table.heard(pipe.slot), int.from_bytes(datagram[HEADER : HEADER + 8], "little")
+        if len(datagram) != SIZE or sequence < self._table.sequence(pipe.slot):
             return False
-        row[1] = now + int(PERIOD * _NS)
-        return True
+        self._table.note(pipe.slot, datagram, now)
+        return now - before <= SILENCE * _NS
 
-    def _accept(self, beat: Beat, header: bytes, now: int) -> None:
+    def _accept(self, beat: Beat, datagram: bytes, now: int) -> None:
         pipe = self._pipes.get((beat.token, beat.pipe)) or self._added(beat)
         if pipe is None:
             self.refused["full"] += 1
             return
-        if beat.sequence < pipe.beat.sequence:
+        other, newest = pipe.header != datagram[:HEADER], self._table.sequence(pipe.slot)
+        if beat.sequence < (newest if other else pipe.beat.sequence):
             self.refused["old"] += 1
             return
-        if pipe.header != header:
-            self._watch(pipe, header)
-            self._table[pipe.slot, 0] = now
-        pipe.beat = beat
-        self._tell(pipe)
+        if other or beat.sequence > newest:
+            self._table.note(pipe.slot, datagram, now)
+        if other:
+            pipe.beat = beat
+            self._watch(pipe, datagram[:HEADER])
+        self._tell(pipe, *self._table.told(pipe.slot))
 
-    def _tell(self, pipe: _Pipe) -> None:
-        at = int(self._table[pipe.slot, 0])
-        self._told[pipe.slot] = at
-        self._heard(pipe.beat.token, pipe.beat, at / _NS)
+    def _tell(self, pipe: _Pipe, counts: list[int], at: float) -> None:
+        pipe.beat = Beat._make((*pipe.beat[:FIRST_COUNT], *counts))
+        self._heard(pipe.beat.token, pipe.beat, at)
 
     def _added(self, beat: Beat) -> _Pipe | None:
         """One more; pipes of instances that are gone make room. None: there is none."""
@@ -203,15 +196,14 @@ class BeatListener:
         if not self._free:
             return None
         pipe = _Pipe(self._free.pop(), b"", beat)
-        self._used = max(self._used, pipe.slot + 1)
+        self._table.begin(pipe.slot)
         self._pipes[beat.token, beat.pipe] = self._by_slot[pipe.slot] = pipe
-        self._others = np.append(self._others, pipe.slot)
         return pipe
 
     def _remove(self, pipe: _Pipe) -> None:
         self._watch(pipe, b"")
         del self._by_slot[pipe.slot]
-        self._table[pipe.slot] = self._told[pipe.slot] = 0
+        self._table.clear(pipe.slot)
         self._free.append(pipe.slot)
 
     def _watch(self, pipe: _Pipe, header: bytes) -> None:
@@ -230,7 +222,7 @@ class BeatListener:
 def _filter() -> BeatFilter | None:
     """None: no permission, or another kernel; it is slower then, and that is all."""
     try:
-        return BeatFilter(SLOTS, int(PERIOD * _NS), int(SILENCE * _NS))
+        return BeatFilter(SLOTS, int(SILENCE * _NS))
     except OSError:
         return None
 

@@ -1,5 +1,7 @@
 """The controller: observe, plan, apply, whenever something has happened and some times a second besides.
 
+As long as all is as wanted, it reads what the pipes count, and plans, each CALM seconds; otherwise each PERIOD.
+
 Steering goes first and waits for nothing. What follows from an instance's end or silence is planned within the very
 callback that noticed it; starts and ends are tasks of their own (launching.py), and so is the switch (steersman.py).
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import inf
 
@@ -22,6 +25,7 @@ from statelessnf.orchestrator.known import Known
 from statelessnf.orchestrator.launching import Launcher
 from statelessnf.orchestrator.model import Action, Desired, Forget, Health, Kill, Observed, Start, Steer, Stop
 from statelessnf.orchestrator.patience import Patience
+from statelessnf.orchestrator.patient_loop import PatientLoop
 from statelessnf.orchestrator.plan import due, plan
 from statelessnf.orchestrator.scaling import Scaling, decide
 from statelessnf.orchestrator.section import OrchestratorSection
@@ -31,7 +35,8 @@ from statelessnf.orchestrator.steering.steering import Steering
 from statelessnf.orchestrator.steersman import Steersman
 from statelessnf.orchestrator.suspicion import Change
 
-PERIOD = 0.1  # seconds between two turns when nothing happens
+PERIOD = 0.1  # seconds between two turns when nothing happens but something is on its way
+CALM = 0.5  # the same when nothing is
 TRAFFIC_PERIOD = 1.0  # seconds between two readings of the switch's counters
 
 
@@ -60,12 +65,14 @@ class Controller:
         self.scaling = Scaling(kept.size)
         self.traffic: dict[str, int] = {}  # packets given to each instance
         self.settled = False
+        self._stirred = asyncio.Event()  # something was begun
         self._planned: tuple[Desired, Observed, float] | None = None  # that had no actions, and until when that holds
         self._loop = asyncio.get_running_loop()
         self._listener: BeatListener | None = None
         self._patience: Patience | None = None
         self._soon: asyncio.Handle | None = None  # a look that is about to be taken
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._patient = self._loop.patient if isinstance(self._loop, PatientLoop) else None
 
     def listen(self, listener: BeatListener) -> None:
         """Beats come from there from now on, by `heard`."""
@@ -90,15 +97,39 @@ class Controller:
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        if self._patient is not None:
+            self._patient.put_off = self._put_off
         self._arm()
         try:
             while True:
+                self._read()
                 self.turn()
-                await asyncio.sleep(PERIOD)
+                await self._pause()
         finally:
+            if self._patient is not None:
+                self._patient.due = inf
             for handle in (self._timer, self._soon):
                 if handle is not None:
                     handle.cancel()
+
+    async def _pause(self) -> None:
+        """Until the next turn is due. Turns that are taken meanwhile may begin something: then it is due sooner."""
+        self._stirred.clear()
+        if self._calm:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CALM - PERIOD):
+                    await self._stirred.wait()
+        await asyncio.sleep(PERIOD)
+
+    @property
+    def _calm(self) -> bool:
+        """Nothing but a change of the load can make a difference, and none is on its way."""
+        return self.settled and self.scaling.high_since is None
+
+    def _read(self) -> None:
+        """What the pipes count."""
+        if self._listener is not None:
+            self._listener.drain()
 
     def heard(self, token: bytes, beat: Beat, now: float) -> None:
         """A beat of an instance."""
@@ -140,6 +171,8 @@ class Controller:
         desired = self.desired()
         actions = () if self._unchanged(desired, observed) else self._plan(desired, observed)
         self.settled = not actions and self._still(observed)
+        if not self._calm:
+            self._stirred.set()
         for action in actions:
             self._apply(action)
 
@@ -198,6 +231,13 @@ class Controller:
                 if member is not None
             }
 
+    def _put_off(self, now: float) -> float:
+        """The next deadline if everybody was heard, which is all that may be asked within the loop's wait."""
+        if self._patience is not None and self._patience.cheap and self._patience.spares(now):
+            return self.sightings.suspicion.next_deadline
+        self._timer = self._loop.call_soon(self._expire)
+        return inf
+
     def _expire(self) -> None:
         """Somebody may have been silent for too long."""
         if self._patience is not None and self._patience.spares(self._loop.time()):
@@ -207,8 +247,7 @@ class Controller:
 
     def _look(self) -> None:
         """Who is alive? All beats that have come are heard first: silence is judged by nothing less."""
-        if self._listener is not None:
-            self._listener.drain()
+        self._read()
         self._soon = None
         changes = self.sightings.suspicion.look(self._loop.time())
         for change in changes:
@@ -234,7 +273,10 @@ class Controller:
         if self._timer is not None:
             self._timer.cancel()
         deadline = self.sightings.suspicion.next_deadline
-        self._timer = None if deadline == inf else self._loop.call_at(deadline, self._expire)
+        if self._patient is not None:
+            self._patient.due = deadline
+        elif deadline < inf:
+            self._timer = self._loop.call_at(deadline, self._expire)
 
     def _apply(self, action: Action) -> None:
         match action:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from statelessnf.orchestrator.model import Place
 from statelessnf.orchestrator.state import Entry
@@ -12,12 +12,20 @@ from statelessnf.orchestrator.state import Entry
 
 @dataclass
 class Known:
-    """An instance. `entry` is what the store has of it, the rest is found out anew by whoever adopts it."""
+    """An instance. `entry` is what the store has of it, the rest is found out anew by whoever adopts it.
+
+    `sent`: by pipe, the number of its newest beat that is known.
+    """
 
     entry: Entry
-    beats: int = 0
+    sent: dict[int, int] = field(default_factory=dict)
     ending: bool = False  # it was told to end
     ended: str | None = None  # why, once it has ended
+
+    @property
+    def beats(self) -> int:
+        """Heartbeats that its pipes have sent, as far as is known."""
+        return sum(self.sent.values())
 
     @property
     def place(self) -> Place:

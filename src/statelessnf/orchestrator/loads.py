@@ -1,6 +1,6 @@
 """How much an instance has to do, from the counters in its beats: rates over a window of about half a second.
 
-A window ends with the first beat after WINDOW seconds; until the first one has ended, nothing is known.
+A window ends with the first beat that is told of after WINDOW seconds; until the first one has ended, nothing is known.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from math import inf
 from statelessnf.orchestrator.beats import Beat
 from statelessnf.orchestrator.model import Load
 
-WINDOW = 0.5  # seconds
+WINDOW = 0.4  # seconds; less than the controller's CALM, so that each of its readings ends one
 STALE = 2.0  # seconds: a pipe that has said nothing for so long has no load
 
 

@@ -63,7 +63,7 @@ class Sightings:
         name = self.known.name_of(token)
         if name is None:
             return False
-        self.known[name].beats += 1
+        self.known[name].sent[beat.pipe] = beat.sequence
         self.loads.heard(name, beat, now)
         return self.suspicion.heard(name, beat.pipe, beat.pipes, beat.available, now)
 

@@ -25,6 +25,7 @@ from statelessnf.orchestrator.events import Events
 from statelessnf.orchestrator.host_watch import WatchedHost
 from statelessnf.orchestrator.journal import Journal
 from statelessnf.orchestrator.leader import Leadership
+from statelessnf.orchestrator.patient_loop import PatientLoop
 from statelessnf.orchestrator.section import OrchestratorSection
 from statelessnf.orchestrator.side_by_side import run_until_first
 from statelessnf.orchestrator.state import Entry, Kept, State
@@ -145,4 +146,5 @@ async def run() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=PatientLoop) as runner:
+        runner.run(run())
