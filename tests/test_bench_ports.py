@@ -98,7 +98,6 @@ def test_translated_flows_through_memif(tmp_path: Path) -> None:
     until(lambda: processes_of(tmp_path) == [])
 
 
-@pytest.mark.beside
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left(tmp_path: Path, end: signal.Signals) -> None:
     with start(tmp_path, *MEMIF, "--turns", "1000") as process:
@@ -113,7 +112,6 @@ def test_no_process_is_left(tmp_path: Path, end: signal.Signals) -> None:
     until(lambda: processes_of(tmp_path) == [])  # the store, a moment later; after a SIGKILL all of them
 
 
-@pytest.mark.beside
 def test_an_instance_that_cannot_start_says_why(tmp_path: Path) -> None:
     with start(tmp_path, *MEMIF, "--store", "unix:///nowhere/store.sock") as process:
         output, errors = process.communicate(timeout=PATIENCE)
@@ -125,7 +123,6 @@ def test_an_instance_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.beside
 def test_memif_is_for_long_flows(tmp_path: Path) -> None:
     with start(tmp_path, *MEMIF, "--shape", "short") as process:
         _, errors = process.communicate(timeout=PATIENCE)
@@ -165,7 +162,6 @@ def test_latency_leaves_nothing_after_ctrl_c(tmp_path: Path) -> None:
     assert left_by(process.pid) == []
 
 
-@pytest.mark.beside
 def test_latency_needs_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(LabError, match="root"):
