@@ -21,7 +21,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: packages build ## install Debian packages, .venv with .venv/bin/snf, network functions and byte code compiled
-	@timeout 120 $(BIN)/snf build
+	@timeout 300 $(BIN)/snf build
 	@$(BIN)/python -m compileall -q src/statelessnf
 
 run: setup ## set-up, then the demonstration: downloads survive the death of an instance
