@@ -95,7 +95,7 @@ class BalancerLab:
     """The network; `servers` by number; `instances` that run, none with the stand-in."""
 
     def __init__(self, stack: ExitStack, balancer: str) -> None:
-        self._stack, self._linux = stack, balancer == "linux"
+        self._stack, self.name, self._linux = stack, balancer, balancer == "linux"
         self.lab = stack.enter_context(Lab())
         self.topology = stack.enter_context(RoutedTopology(self.lab, 3, MAC))
         self.client = self.topology.outside_host("client", CLIENT)

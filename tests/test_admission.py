@@ -21,6 +21,8 @@ from statelessnf.pipe_options import pipe_options
 from statelessnf.publishing import Publications
 from statelessnf.store_access import OpenStore, open_store
 
+pytestmark = pytest.mark.beside
+
 MEMORY_MB = 16
 PIECE = 64 << 10  # bytes; large requests count as memory in use, too
 PATIENCE = 20.0  # seconds; a busy machine

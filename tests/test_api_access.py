@@ -10,6 +10,8 @@ import pytest
 from statelessnf.api.access import FILE, Access, announced, new_token, read_access, write_access
 from statelessnf.errors import ConfigError, NotRunning, StoreRefused
 
+pytestmark = pytest.mark.beside
+
 ACCESS = Access(api="http://127.0.0.1:8470", token="a-token-for-tests-only")
 
 

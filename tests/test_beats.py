@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statelessnf.orchestrator.beats import MOST_PIPES, SIZE, Beat, decode, encode
+
+pytestmark = pytest.mark.beside
 
 numbers = st.integers(0, (1 << 64) - 1)
 

@@ -186,7 +186,7 @@ def test_asymmetric_ways_through_the_linux_firewalls(tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_instances_come_and_go_with_the_load(tmp_path: Path) -> None:
-    document = bench(tmp_path, "scaling", "--rate", "1000", "--step-s", "2", "--runs", "1", "--side", "stateless")
+    document = bench(tmp_path, "scaling", "--rate", "1000", "--step-s", "1.2", "--runs", "1", "--side", "stateless")
     (row,) = document["rows"]
     assert row["goodput"] > 0.95
     assert row["most"] > 1

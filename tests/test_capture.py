@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from statelessnf.capture import Captured, CaptureReader, CaptureWriter
 from statelessnf.errors import CaptureError
 
+pytestmark = pytest.mark.beside
+
 DATA = Path(os.environ.get("SNF_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PACKETS = st.lists(st.builds(Captured, st.integers(0, 2**32 * 10**9 - 1), st.binary(max_size=200)), max_size=8)
 FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

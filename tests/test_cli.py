@@ -20,6 +20,8 @@ from statelessnf import cli
 from statelessnf.capture import CaptureWriter
 from statelessnf.store.embedded import server_binary
 
+pytestmark = pytest.mark.beside
+
 DEPLOYMENT = """
 name = "edge"
 function = "firewall"

@@ -9,6 +9,8 @@ import valkey
 
 from conftest import running_valkey
 
+pytestmark = pytest.mark.beside
+
 pytest_plugins = ["pytester"]
 
 SKIPPED_ROOT_TEST = """

@@ -19,6 +19,8 @@ from statelessnf.orchestrator.state import Kept, State
 from statelessnf.orchestrator.wishes import Wishes
 from statelessnf.store.url import unix_url
 
+pytestmark = pytest.mark.beside
+
 KEPT = Kept(revision=1, text="", path="edge.toml", size=2)
 Acts = Callable[[Play], Awaitable[None]]
 

@@ -18,6 +18,8 @@ from statelessnf.demo.picture_file import PictureFile
 from statelessnf.errors import LabError
 from statelessnf.lab.downloads import Ended
 
+pytestmark = pytest.mark.beside
+
 SETTING = Setting(False, "nftables", "packet", 2, 1_000_000, 5.0)
 EVENTS = [
     Happening(-1.0, "live", "one", "its pipes beat"),

@@ -11,6 +11,8 @@ from pairs_world import PairsWorld
 from tally_function import Tally
 from test_engine_random import order, tally_release, tally_subject
 
+pytestmark = pytest.mark.beside
+
 
 @pytest.mark.parametrize("mode", ["off", "tracked"])
 def test_packets_of_a_creation_in_doubt_keep_their_order(mode: str) -> None:

@@ -21,6 +21,8 @@ from statelessnf.store.service_requests import (
 )
 from statelessnf.store.shards import FLOWS, service_keys, shard_of
 
+pytestmark = pytest.mark.beside
+
 A, B = b"\x00\r\n tok1", b"$-1\r\n\xff\xfe\xff"
 LEASE = SPAN // 2
 PAIR, SINGLE = (key(7), key(8, 7)), (key(9),)

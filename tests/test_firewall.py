@@ -21,6 +21,8 @@ from statelessnf.functions.tcp_states import (
 from statelessnf.functions.timeouts import STREAM, UNREPLIED
 from statelessnf.packet import ACK, COUNT, EVENT, FIN, FRAGMENT, ICMP_ERROR, PSH, REJECT, RST, SCTP, SYN, TCP, UDP, URG
 
+pytestmark = pytest.mark.beside
+
 A, B = 1000, 500_000  # initial sequence numbers of sides 0 and 1
 SA, FA, RA = SYN | ACK, FIN | ACK, RST | ACK
 FAR = 1 << 29

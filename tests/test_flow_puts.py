@@ -23,6 +23,8 @@ from statelessnf.store.shards import service_keys
 from statelessnf.store.url import unix_url
 from statelessnf.store.valkey_services import ValkeyServices
 
+pytestmark = pytest.mark.beside
+
 NAME = b"test\r\n"
 KEYS = service_keys(7, DEPLOYMENT, NAME)
 FLOW, PARTNER, OTHER = key(7), key(8, 7), key(9, 7)

@@ -15,6 +15,8 @@ from statelessnf.store.service_requests import LATEST
 from statelessnf.store.shards import service_keys
 from statelessnf.store.url import unix_url
 
+pytestmark = pytest.mark.beside
+
 KEYS = service_keys(7, DEPLOYMENT, b"h")
 FLOW, PARTNER, FORMER = key(7), key(8, 7), key(9, 7)
 NOW = 1_700_000_000_000

@@ -25,6 +25,8 @@ from statelessnf.function import (
 )
 from statelessnf.packet import DROP, FORWARD, INBOUND, PACKET, PARK, RST, SYN, TCP, UDP, drop_as, event
 
+pytestmark = pytest.mark.beside
+
 GOOD = np.dtype([("state", "u1"), ("count", "<u4")])
 
 

@@ -26,6 +26,8 @@ from statelessnf.store.shards import SHARDS, TAGS, service_keys, shard_of, slot
 from statelessnf.store.url import StoreUrl, unix_url
 from statelessnf.store.valkey_services import ValkeyServices
 
+pytestmark = pytest.mark.beside
+
 VERSION = library_version(library_source())
 A, B = b"token\r\n1", b"token\x00\xff2"
 NOW = 1_700_000_000_000

@@ -15,6 +15,8 @@ from statelessnf.function_options import Option, comments_of, options_of
 from statelessnf.functions import function_class, function_names
 from statelessnf.networks import NetworkField
 
+pytestmark = pytest.mark.beside
+
 
 class Inner(BaseModel):
     """What stands

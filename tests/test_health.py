@@ -16,6 +16,8 @@ from statelessnf.functions.health_check import HealthCheck
 from statelessnf.health import Health, after
 from statelessnf.probes import LINE_LIMIT, Probe, probe
 
+pytestmark = pytest.mark.beside
+
 HERE = ip_address("127.0.0.1")
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

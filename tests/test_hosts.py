@@ -11,6 +11,8 @@ from statelessnf.orchestrator.drivers.driver import Capacity
 from statelessnf.orchestrator.hosts import Share, interfaces_of, room, share
 from statelessnf.orchestrator.section import HostSection
 
+pytestmark = pytest.mark.beside
+
 SLOTS = [
     {"inside": f"net_af_xdp0,iface=in{i}", "outside": f"net_af_xdp1,iface=out{i}", "switch_inside": f"i{i}",
      "switch_outside": f"o{i}", "namespace": f"n{i}"}

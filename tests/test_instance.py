@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from duty_play import Told
 from statelessnf import _engine
@@ -13,6 +14,8 @@ from statelessnf.functions.balancer_tables import DOWN, TABLE_TYPES, UP, backend
 from statelessnf.instance import Instance
 from statelessnf.packet import PACKET
 from statelessnf.publishing import Published
+
+pytestmark = pytest.mark.beside
 
 
 def section(*addresses: str) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from scapy.layers.netflow import NetflowDataflowsetV9, NetflowHeader, netflowv9_
 from statelessnf.functions.nat_collector import parse_collector
 from statelessnf.ipfix import LONGEST, RESEND, Encoder, Exporter, Mapping, nat_event
 
+pytestmark = pytest.mark.beside
+
 NOW = 1_700_000_000.25
 IPV4 = Mapping(
     True,

@@ -9,6 +9,8 @@ from statelessnf.functions.balancer_tables import backends
 from statelessnf.functions.connection import ASKED, CLOSED, CLOSING, OPEN, OPENING, STREAM
 from statelessnf.packet import ACK, FIN, FRAGMENT, ICMP, ICMP_ERROR, RST, SYN, TCP, UDP
 
+pytestmark = pytest.mark.beside
+
 CLIENT = "198.51.100.7"
 A, B, C = "10.0.0.11", "10.0.0.12", "10.0.0.13"
 FLOW: Ends = (CLIENT, 40000, VIRTUAL, 80)

@@ -23,6 +23,8 @@ from statelessnf.functions.balancer_tables import (
 from statelessnf.functions.load_balancer_words import explain, warnings
 from statelessnf.networks import mapped
 
+pytestmark = pytest.mark.beside
+
 WEB: dict[str, Any] = {"name": "web", "address": VIRTUAL, "ports": [80], "servers": [{"address": "10.0.0.1"}]}
 TWICE = [{"address": "10.0.0.1"}, {"address": "10.0.0.2"}, {"address": "10.0.0.1"}]
 ONCE_ANY = [{"address": "10.0.0.1", "port": 80}, {"address": "10.0.0.1"}]

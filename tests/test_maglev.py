@@ -6,6 +6,8 @@ import pytest
 
 from statelessnf.functions.maglev import is_prime, maglev_slots
 
+pytestmark = pytest.mark.beside
+
 SIZE = 4093
 
 

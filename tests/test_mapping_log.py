@@ -26,6 +26,8 @@ from statelessnf.functions.nat import Nat
 from statelessnf.packet import ICMP, INBOUND, OUTBOUND, TCP, UDP
 from test_ipfix import decoded
 
+pytestmark = pytest.mark.beside
+
 POOL = {
     "pool": [{"addresses": ["203.0.113.1", "2001:db8:1::1"]}],
     "subscribers": ["10.0.0.0/16", "fd00::/8"],

@@ -26,6 +26,8 @@ from statelessnf.functions.nat import Nat
 from statelessnf.pipe_options import pipe_options
 from statelessnf.store_access import OpenStore, open_store
 
+pytestmark = pytest.mark.beside
+
 POOL = [{"addresses": ["203.0.113.1", "2001:db8:1::1"]}]
 WEB = {"protocol": "udp", "external": "203.0.113.1", "ports": "80", "inner": "10.0.0.80", "inner_port": 8080}
 INSIDE, OUTSIDE = 0, 1

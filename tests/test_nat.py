@@ -23,6 +23,8 @@ from statelessnf.packet import (
     UDP,
 )
 
+pytestmark = pytest.mark.beside
+
 SA = SYN | ACK
 IPV6: dict[str, Any] = {"pool": [{"addresses": "2001:db8:1::8-2001:db8:1::b"}], "subscribers": ["fd00::/64"]}
 

@@ -15,6 +15,8 @@ from statelessnf.functions.nat import Nat
 from statelessnf.functions.nat_words import explain, warnings
 from statelessnf.packet import OUTBOUND, UDP
 
+pytestmark = pytest.mark.beside
+
 POOL = [{"addresses": ["203.0.113.0/28"]}]
 WEB = {"protocol": "tcp", "external": "203.0.113.1", "ports": "80", "inner": "10.0.0.80"}
 

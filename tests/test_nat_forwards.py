@@ -13,6 +13,8 @@ from statelessnf.packet import (
     UDP,
 )
 
+pytestmark = pytest.mark.beside
+
 SA = SYN | ACK
 
 

@@ -19,6 +19,8 @@ from statelessnf.builder import build
 from statelessnf.functions.nat import Nat
 from statelessnf.pipe_options import tables_of, traits_of
 
+pytestmark = pytest.mark.beside
+
 FLOWS, POOL = 50_000, 51_000
 HOSTS = 1000
 BOTH = 20  # one flow of so many is opened at both instances

@@ -19,6 +19,8 @@ from statelessnf.packet import (
     UDP,
 )
 
+pytestmark = pytest.mark.beside
+
 SA, FA = SYN | ACK, FIN | ACK
 
 

@@ -15,6 +15,8 @@ from statelessnf.neighbour_options import neighbour_options
 from statelessnf.owned import deployment_mac
 from tally_function import Tally
 
+pytestmark = pytest.mark.beside
+
 HOST = "02:00:00:00:00:07"
 OUTSIDE = 1
 

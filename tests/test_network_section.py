@@ -14,6 +14,8 @@ from statelessnf.functions import function_class
 from statelessnf.neighbour_options import neighbour_options
 from statelessnf.owned import deployment_mac
 
+pytestmark = pytest.mark.beside
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FILE = Path("edge.toml")
 NAT: dict[str, Any] = {

@@ -20,6 +20,8 @@ from statelessnf.owned import (
     rows,
 )
 
+pytestmark = pytest.mark.beside
+
 
 class Pool(BaseModel):
     """A section with a field of owned addresses, as a function has it."""

@@ -10,6 +10,8 @@ import pytest
 
 from statelessnf import abi, function, packet
 
+pytestmark = pytest.mark.beside
+
 ENGINE = Path(__file__).parents[1] / "engine"
 MIRRORS = {"PacketRecord": packet.PACKET, "Job": abi.JOB, "Table": abi.TABLE}
 CONSTANTS = {

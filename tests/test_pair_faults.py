@@ -28,6 +28,8 @@ from statelessnf.store.url import unix_url
 from store_harm import PLAN, do, proxied
 from test_store_faults import STALE_MS, Engine
 
+pytestmark = pytest.mark.beside
+
 TAG = 4
 UNKNOWN = {"store_unavailable", "unknown_outcome"}
 REFUSED = {"no_port_left", "address_in_use"}

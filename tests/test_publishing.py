@@ -12,6 +12,8 @@ from statelessnf.publishing import PRESENCE_MS, Publications
 from statelessnf.store.client import StoreClient
 from statelessnf.store.url import unix_url
 
+pytestmark = pytest.mark.beside
+
 KEY = "statelessnf:edge:figures"
 
 

@@ -19,6 +19,8 @@ from statelessnf.pipe_options import TOLD_MS
 from statelessnf.records.records import Filter, RecordDocument
 from statelessnf.store.service_requests import deadline_of
 
+pytestmark = pytest.mark.beside
+
 VIRTUAL, BACKEND = "203.0.113.80", "10.0.0.9"
 OUTER = "203.0.113.1"
 FIREWALL = {"rules": [{"action": "allow", "direction": "outbound"}]}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from statelessnf.capture import Captured
 from statelessnf.ordering import Ordering
 from statelessnf.replay import GENERATED, WINDOW, Replay
 from statelessnf.routing import Route
+
+pytestmark = pytest.mark.beside
 
 KEYS = st.lists(
     st.sets(st.sampled_from([b"a", b"b", b"c"]), max_size=2).map(lambda keys: tuple(sorted(keys))), max_size=12

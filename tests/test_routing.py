@@ -12,6 +12,8 @@ from statelessnf.packet import FRAGMENT, ICMP_ERROR, ORDINARY, PACKET
 from statelessnf.routing import INSIDE, OUTSIDE, Router
 from statelessnf.split import Split
 
+pytestmark = pytest.mark.beside
+
 INSIDES: list[Network] = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
 
 

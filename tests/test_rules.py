@@ -15,6 +15,8 @@ from statelessnf.functions.rule_match import LinearRules, rule_warnings
 from statelessnf.functions.rules import MAX_RULES, ROW, Rule, rule_rows
 from statelessnf.packet import PACKET
 
+pytestmark = pytest.mark.beside
+
 
 def rules_of(*listed: dict[str, Any]) -> tuple[Rule, ...]:
     return tuple(Rule.model_validate({"action": "allow", **rule}) for rule in listed)

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.beside
+
 DEPLOYMENT = """
 name = "rings"
 function = "firewall"

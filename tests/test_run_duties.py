@@ -12,6 +12,8 @@ import pytest
 
 from test_run import PATIENCE, SNF, Running
 
+pytestmark = pytest.mark.beside
+
 HEAD = """
 name = "duties"
 function = "{function}"

@@ -18,6 +18,8 @@ from statelessnf.orchestrator.beats import Beat, decode
 from statelessnf.publishing import Publications
 from statelessnf.store.url import unix_url
 
+pytestmark = pytest.mark.beside
+
 SNF = [sys.executable, "-m", "statelessnf.cli"]
 TOKEN = bytes(range(16))
 PATIENCE = 30  # seconds; a busy machine

@@ -26,6 +26,8 @@ from statelessnf.store.url import unix_url
 from statelessnf.store.valkey_services import ValkeyServices
 from timer_claimer import DEPLOYMENT, NAME
 
+pytestmark = pytest.mark.beside
+
 SCRIPT = Path(__file__).with_name("timer_claimer.py")
 LEASE = 700  # ms
 BACKSTOP = 10**9

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from service_worlds import SPAN, World, key, timer
 from statelessnf.store.service_requests import (
     Claim,
@@ -9,6 +11,8 @@ from statelessnf.store.service_requests import (
     Timer,
     new_token,
 )
+
+pytestmark = pytest.mark.beside
 
 A, B, C = b"\x00\r\n tok1", b"$-1\r\n\xff\xfe\xff", b"*0\r\n\x00\x01\x02\x03"
 LEASE = SPAN // 2

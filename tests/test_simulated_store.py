@@ -34,6 +34,8 @@ from store_scripts import (
     values,
 )
 
+pytestmark = pytest.mark.beside
+
 conditions = st.one_of(st.just(()), st.just(("NX",)), st.tuples(st.just("IFEQ"), values))
 sets = st.tuples(keys, values, conditions, st.sampled_from([(), ("GET",)]), deadlines).map(
     lambda parts: ("SET", parts[0], parts[1], *parts[2], *parts[3], *parts[4])

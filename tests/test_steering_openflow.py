@@ -40,6 +40,8 @@ from statelessnf.orchestrator.steering.openflow_program import Identity, program
 from statelessnf.orchestrator.steering.steering import Member, Ports
 from steering_bed import Steered, refusal
 
+pytestmark = pytest.mark.beside
+
 PORT_NAMES = ["clients", "servers", "in0", "out0", "in1", "out1"]
 PLACES = [Member("in0", "out0"), Member("in1", "out1")]
 

@@ -16,6 +16,8 @@ from statelessnf.store.checks import check_store
 from statelessnf.store.embedded import embedded_store
 from statelessnf.store.url import StoreUrl, parse_url, unix_url
 
+pytestmark = pytest.mark.beside
+
 
 @pytest.fixture(scope="module")
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -85,6 +85,7 @@ class PortSide:
         self.process = Instance(number, place.namespace, command_for(mode, place, folder, document), log)
         self._ours: dict[str, int] = {}
         self._its: dict[str, Any] = {}
+        self._before: dict[str, Any] = {}
 
     def wait_ready(self) -> None:
         """Until packets come back, the store is there, and all flows are under way.
@@ -98,11 +99,15 @@ class PortSide:
             self._wait_a_little(deadline)
             self._passes()
 
-    def forget(self) -> None:
-        """Counts begin here: with the process's next figures, which know of all packets so far. Raises as above."""
+    def mark(self) -> None:
+        """Figures that the process has told so far are old ones for `forget`. Raises LabError if it has ended."""
         self._look()
-        before, deadline = self.process.figures, time.monotonic() + READY_SECONDS
-        while self.process.figures is before:
+        self._before = self.process.figures
+
+    def forget(self) -> None:
+        """Counts begin here: with figures since `mark`, which know of all packets until then. Raises as above."""
+        deadline = time.monotonic() + READY_SECONDS
+        while self.process.figures is self._before:
             self._wait_a_little(deadline)
         self._ours, self._its = self.trips.counts(), self.process.figures
 
@@ -168,6 +173,8 @@ def port_sides(places: dict[str, Place], load: Load, folder: Path, document: Doc
             sides[mode] = PortSide(number, mode, place, load, folder, document)
         for side in sides.values():
             side.wait_ready()
+        for side in sides.values():  # all of them first: each tells its figures once a second
+            side.mark()
         for side in sides.values():
             side.forget()
         yield sides
