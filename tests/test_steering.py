@@ -311,11 +311,11 @@ def test_rules_that_somebody_takes_away_are_put_back(linux: Bed) -> None:
         frames = requests(UDP)
         with closing(Nftables(linux.switch)) as nftables:
             async with linux.steered(PLACES[:1]) as it:
+                restored = it.steering.restored
                 for harm in ("delete table netdev snf-one", "flush ruleset"):
-                    restored = it.steering.restored
                     nftables.apply(harm)
                     assert await linux.becomes("inside", frames, [len(frames), 0, 0], 5.0)
-                    await it.until(lambda before=restored: it.steering.restored == before + 1)
+                await it.until(lambda: it.steering.restored == restored + 2)
             with pytest.raises(SteeringError, match="No such file"):  # cleared by ourselves it does not come back
                 nftables.apply("delete table netdev snf-one")
 
