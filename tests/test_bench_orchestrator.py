@@ -12,6 +12,8 @@ from statelessnf.bench import chaos, controller, suspicion
 from statelessnf.bench.chaos_bed import Harm
 from statelessnf.bench.instruments.stream import Gap
 from statelessnf.cli_commands import app
+from statelessnf.errors import LabError
+from statelessnf.lab.orchestra import SwitchKind
 
 TALKS: dict[str, Any] = {"ports": list(range(chaos.TALKS)), "answered": 99, "longest": 0.1, "broken": []}
 DONE = chaos.Done(5.0, Harm.kill, "one", 2.0, ())
@@ -40,6 +42,12 @@ def story(*, lost_at: float = 5.1, done: chaos.Done = DONE, **changes: Any) -> c
 )
 def test_chaos_is_met_only_if_nothing_breaks_or_is_lost_and_all_is_explained(told: chaos.Story, met: bool) -> None:
     assert chaos.rows([told])[0]["met"] is met
+
+
+@pytest.mark.parametrize(("switch", "harm"), [("nftables", Harm.restart), ("openvswitch", Harm.switch)])
+def test_what_cannot_be_done_to_a_switch_is_refused(switch: SwitchKind, harm: Harm) -> None:
+    with pytest.raises(LabError, match=f"no harm {harm} with {switch}"):
+        chaos.run(switch, [Harm.kill, harm], 1, 1, print)
 
 
 def test_a_long_loss_is_explained_second_by_second() -> None:
