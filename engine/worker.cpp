@@ -88,6 +88,7 @@ void Worker::stop() {
 }
 
 void Worker::receive() {
+  pthread_setname_np(pthread_self(), thread_name);
   start_thread_();
   Idler idler(port_, stop_event_.get());
   const std::uint64_t longest = heart_ ? std::min(quiet_timeout_ns, beat_ns_) : quiet_timeout_ns;
@@ -103,6 +104,7 @@ void Worker::receive() {
 }
 
 void Worker::process() {
+  pthread_setname_np(pthread_self(), thread_name);
   start_thread_();
   Port& source = ring_ ? static_cast<Port&>(*ring_) : port_;
   Idler idler(source, stop_event_.get());

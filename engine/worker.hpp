@@ -31,6 +31,7 @@ class Idler {
 
 class Worker {
  public:
+  static constexpr const char* thread_name = "snf-pipe";  // of each of its threads: who watches for their end asks
   // `threads`: 1 or 2. `port` and `keys` outlive the worker; `start_thread` is called first in each thread.
   Worker(const PipeOptions& options, unsigned threads, Port& port, const Keys& keys,
          std::function<std::unique_ptr<Store>(Stats&)> make_store, std::shared_ptr<const Program> program,

@@ -20,7 +20,7 @@ from statelessnf.api.server import Certificate
 from statelessnf.commands.agent import agent
 from statelessnf.errors import ConfigError, DriverError
 from statelessnf.orchestrator.drivers.choice import make_driver
-from statelessnf.orchestrator.drivers.driver import Capacity, Driver, Ended, Launch
+from statelessnf.orchestrator.drivers.driver import Capacity, Doomed, Driver, Ended, Launch
 from statelessnf.orchestrator.drivers.process import ProcessDriver
 from statelessnf.orchestrator.drivers.remote import RemoteDriver
 from statelessnf.orchestrator.section import HostSection
@@ -90,6 +90,9 @@ class Slow:
 
     async def adopt(self, name: str, handle: str) -> bool:
         return False
+
+    def watch_pipes(self, name: str, doomed: Doomed) -> None:
+        pass
 
     async def stop(self, name: str) -> None:
         self.did.append("stop")

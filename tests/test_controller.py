@@ -14,6 +14,7 @@ from fake_orchestra import Play, playing, until
 from statelessnf.bench.simulated.world import SimulatedDriver
 from statelessnf.errors import Refused
 from statelessnf.orchestrator.drivers.driver import Launch
+from statelessnf.orchestrator.model import Health
 from statelessnf.orchestrator.state import Kept, State
 from statelessnf.orchestrator.wishes import Wishes
 from statelessnf.store.url import unix_url
@@ -65,6 +66,24 @@ def test_instances_are_started_and_steered_to_once_they_beat(state: State) -> No
     play = played(state, acts)
     assert sorted(play.switch.told[-1]) == ["in0", "in1"]
     assert [entry.handle for entry in state.instances()] == [f"handle of {entry.name}" for entry in state.instances()]
+
+
+def test_who_loses_a_pipe_loses_its_traffic_whatever_beats_still_come(state: State) -> None:
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        victim = sorted(play.driver.running)[0]
+        assert set(play.driver.watched) == set(play.driver.running)
+        play.driver.watched[victim](victim)
+        await until(lambda: victim not in (play.controller.steersman.steered or (victim,)), 0.05)
+        play.beat(victim)
+        assert play.controller.sightings.suspicion.health(victim)[0] is Health.suspected
+        assert victim in play.driver.running  # its place is not free as long as it has not ended
+        play.driver.end(victim, "signal 9")
+        await until(lambda: len(play.driver.running) == 2 and play.controller.settled)
+        beating.cancel()
+
+    events = played(state, acts).events.after(0)
+    assert [event.text for event in events if event.kind == "suspect"] == ["a pipe of it has ended"]
 
 
 def test_an_end_is_steered_away_from_at_once(state: State) -> None:

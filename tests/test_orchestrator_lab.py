@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from kernel_facts import THREADS_ARE_WATCHED
 from lab_clients import connect, say_line
 from lab_peers import serving
 from orchestra_lab import RATE, Echo, OrchestraLab, orchestra_lab
@@ -21,6 +22,7 @@ from orchestra_lab import RATE, Echo, OrchestraLab, orchestra_lab
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
 TAKE_OVER_SECONDS = 5.0
+PIPE_ENDED = "a pipe of it has ended"
 BLACKOUT = 0.3  # seconds: detection takes 60 ms here, and a machine for tests may be busy
 
 
@@ -67,11 +69,13 @@ def replaced(it: OrchestraLab, *victims: str) -> None:
 
 @pytest.mark.parametrize("fail", [kill, stop])
 def test_a_failed_instance_is_replaced(it: OrchestraLab, fail: object) -> None:
-    victim = it.orchestra.members()[0]
+    victim, before = it.orchestra.members()[0], it.last_event()
     with it.traffic() as streams:
         (kill if fail is kill else stop)(it, victim)
         replaced(it, victim)
     assert 0 <= streams[0].lost < BLACKOUT * RATE
+    told = [event["text"] for event in it.told("suspect", before) if event["instance"] == victim]
+    assert (told[0] == PIPE_ENDED) == (fail is kill and THREADS_ARE_WATCHED)
 
 
 def test_a_hung_pipe_is_replaced(it: OrchestraLab) -> None:

@@ -43,6 +43,26 @@ def test_starting_until_each_pipe_has_its_store() -> None:
     assert suspicion.next_deadline == pytest.approx(1.0 + LIMIT)
 
 
+def test_the_doomed_are_suspected_at_once_and_never_live_again() -> None:
+    suspicion = live(names="ab")
+    assert suspicion.doom("a", 0.001) == Change("a", Health.suspected)
+    assert suspicion.doom("a", 0.001) is None
+    assert suspicion.doom("nobody", 0.001) is None
+    assert not suspicion.heard("a", 0, 1, True, 0.002)
+    assert suspicion.look(0.002) == ()
+    assert suspicion.health("a") == (Health.suspected, 0.001)
+    assert suspicion.awaited() == {"b": 1}
+
+
+def test_one_that_is_doomed_before_it_lives_never_does() -> None:
+    suspicion = Suspicion(LIMIT)
+    suspicion.watch("a", 1, 0.0)
+    assert suspicion.doom("a", 0.001) is None
+    assert not suspicion.heard("a", 0, 1, True, 0.002)
+    assert suspicion.look(0.002) == ()
+    assert suspicion.health("a") == (Health.starting, 0.0)
+
+
 def test_one_silent_pipe_is_enough_and_each_must_be_heard_again() -> None:
     suspicion = live(2)
     for beat in range(1, 4):

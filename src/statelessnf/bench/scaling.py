@@ -51,6 +51,7 @@ class Run:
     split_ms: float | None
     most: int  # instances
     samples: list[Sample]
+    suspicions: int = 0  # of live instances: flows move then, too
 
     @property
     def goodput(self) -> float:
@@ -63,6 +64,7 @@ class Climb:
 
     def __init__(self, load: Load, subject: Elastic, sampled: Callable[[Sample], None] = lambda _: None) -> None:
         self._load, self._subject, self._sampled = load, subject, sampled
+        self._suspicions = subject.suspicions()
         self._began, self._first = time.monotonic(), load.count()
         self._last = self._first
         self.samples: list[Sample] = []
@@ -103,6 +105,7 @@ class Climb:
             split_ms=self.split_ms,
             most=max(sample.instances for sample in self.samples),
             samples=self.samples,
+            suspicions=self._subject.suspicions() - self._suspicions,
         )
 
 
@@ -146,7 +149,7 @@ def _row(runs: Sequence[Run]) -> dict[str, Any]:
     row: dict[str, Any] = {"side": runs[0].side, "runs": len(runs), "goodput": goodput.median}
     row |= {"low": goodput.low, "high": goodput.high, "lowest_level": min(run.lowest for run in runs)}
     row |= {"split_ms": median_interval(splits).median if splits else None, "most": max(run.most for run in runs)}
-    row |= {"missed": max(run.missed for run in runs)}
+    row |= {"missed": max(run.missed for run in runs), "suspicions": max(run.suspicions for run in runs)}
     if runs[0].side == OURS:
         row |= {"bar": BAR, "met": goodput.median >= BAR and all(run.most > 1 for run in runs)}
     return {key: round(value, 5) if isinstance(value, float) else value for key, value in row.items()}

@@ -34,7 +34,7 @@ ASYMMETRY_COLUMNS = {
 }  # fmt: skip
 SCALING_COLUMNS = {
     "side": "side", "runs": "runs", "goodput": "goodput", "low": "low", "high": "high", "lowest_level": "worst level",
-    "split_ms": "to second instance ms", "most": "instances", "missed": "not sent", "bar": "bar", "met": "met",
+    "split_ms": "to second instance ms", "most": "instances", "missed": "not sent", "suspicions": "suspected", "bar": "bar", "met": "met",
 }  # fmt: skip
 
 

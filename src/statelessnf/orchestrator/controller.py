@@ -86,6 +86,7 @@ class Controller:
                 continue
             if await host.driver.adopt(entry.name, entry.handle):
                 self.events.tell("adopt", f"it runs on {entry.host}, slot {entry.slot}", entry.name)
+                host.driver.watch_pipes(entry.name, self.doomed)
             else:
                 self.ended(entry.name, "it had ended before it could be adopted")
 
@@ -117,6 +118,15 @@ class Controller:
             self.hosts[known.entry.host].failed(f"{name} ended: {why}", now, before)
         self.events.tell("end", why, name)
         self.turn()
+
+    def doomed(self, name: str) -> None:
+        """A driver says that a pipe of the instance has ended: the instance will, too."""
+        known = self.sightings.known.get(name)
+        if known is None or known.ending:
+            return
+        if self.sightings.suspicion.doom(name, self._loop.time()) is not None:
+            self.events.tell("suspect", "a pipe of it has ended", name)
+            self.turn()
 
     def switch_changed(self) -> None:
         """The switch has come or gone, or one of its ports, or its rules had to be mended."""
@@ -214,7 +224,9 @@ class Controller:
         """Silence is no news of an instance that was told to end."""
         known = self.sightings.known[change.name]
         if change.health is Health.live:
-            self.hosts[known.entry.host].worked()
+            host = self.hosts[known.entry.host]
+            host.worked()
+            host.driver.watch_pipes(change.name, self.doomed)
             self.events.tell("live", "its pipes beat", change.name)
         elif not known.ending:
             silence = f"pipe {change.pipe} has been silent for {change.seconds * 1000:.1f} ms"

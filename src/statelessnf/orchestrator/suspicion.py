@@ -2,7 +2,8 @@
 
 An instance is `starting` until each of its pipes has beaten and has its store; then it is `live`; `suspected` as soon
 as one of its pipes is silent for `limit`; and live again when each of its pipes has beaten since. A suspicion may be
-wrong and costs little: traffic moves to others and back, and no connection breaks.
+wrong and costs little: traffic moves to others and back, and no connection breaks. One that is doomed, since a pipe of
+it has ended, is suspected at once and never live again.
 
 The caller reads all beats that wait, hands them to `heard`, and calls `look` when `heard` says so or `next_deadline` is
 reached. If that is late, it was the caller that slept, and silence proves nothing: the beats may still be on their way,
@@ -42,6 +43,7 @@ class _Watched:
     beats: list[float]
     health: Health
     since: float
+    doomed: bool = False
     faults: deque[float] = field(default_factory=deque)
 
 
@@ -77,6 +79,18 @@ class Suspicion:
         self.generation += 1
         one.health, one.since = Health.ended, now
         return True
+
+    def doom(self, name: str, now: float) -> Change | None:
+        """A pipe of it has ended: no beat helps any more. None: it was not live."""
+        one = self._watched.get(name)
+        if one is None:
+            return None
+        one.doomed = True
+        if one.health is not Health.live:
+            return None
+        self.generation += 1
+        one.health, one.since = Health.suspected, now
+        return Change(name, Health.suspected)
 
     def heard(self, name: str, pipe: int, pipes: int, ready: bool, now: float) -> bool:
         """A beat of pipe `pipe` of `pipes`; `ready`: it has its store, or needs none. True: `look` has news."""
@@ -159,4 +173,4 @@ class Suspicion:
 
     def _sound(self, one: _Watched, now: float) -> bool:
         """Whether each of its pipes was heard a moment ago."""
-        return one.health is not Health.ended and min(one.beats) + self.limit > now
+        return one.health is not Health.ended and not one.doomed and min(one.beats) + self.limit > now

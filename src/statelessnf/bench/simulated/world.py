@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from statelessnf.errors import DriverError, SteeringError
-from statelessnf.orchestrator.drivers.driver import Capacity, Ended, Launch, Slot
+from statelessnf.orchestrator.drivers.driver import Capacity, Doomed, Ended, Launch, Slot
 from statelessnf.orchestrator.steering.steering import Changed, Member
 
 
@@ -19,6 +19,7 @@ class SimulatedDriver:
         self.refuse = ""  # starts, for this reason
         self.reachable = True
         self.asked: list[tuple[str, str]] = []
+        self.watched: dict[str, Doomed] = {}  # those whose pipes are watched
         self._ended: Ended = lambda _name, _why: None
 
     async def open(self, ended: Ended) -> None:
@@ -35,6 +36,10 @@ class SimulatedDriver:
 
     async def adopt(self, name: str, handle: str) -> bool:
         return name in self.running and handle in ("", f"handle of {name}")
+
+    def watch_pipes(self, name: str, doomed: Doomed) -> None:
+        if name in self.running:
+            self.watched[name] = doomed
 
     async def stop(self, name: str) -> None:
         self.asked.append(("stop", name))

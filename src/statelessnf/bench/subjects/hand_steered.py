@@ -75,6 +75,9 @@ class HandSteered:
         for watch in self._watches:
             watch.check()
 
+    def suspicions(self) -> int:
+        return 0  # nobody looks
+
     def scale(self, capacity: float) -> None:
         self._resize(1)
         switch, most = self._topology.switch, len(self._instances)

@@ -111,6 +111,9 @@ class Orchestrated:
     def check(self) -> None:
         self.orchestra.check()
 
+    def suspicions(self) -> int:
+        return sum(event["kind"] == "suspect" for event in self.orchestra.events())
+
     def scale(self, capacity: float) -> None:
         """From `minimum` 1 on, with a spare that carries as soon as it is wanted."""
         scaling = {"capacity": capacity, "high": 0.95, "low": 0.85, "up_s": 0.1, "down_s": 0.5, "cool_down_s": 0.2}

@@ -15,7 +15,7 @@ from statelessnf.errors import DriverError
 from statelessnf.orchestrator.drivers.docker_container import INSTANCE_LABEL, SNF, Handle
 from statelessnf.orchestrator.drivers.docker_engine import Engine
 from statelessnf.orchestrator.drivers.docker_events import Events
-from statelessnf.orchestrator.drivers.driver import STOP_SECONDS, Capacity, Ended, Launch
+from statelessnf.orchestrator.drivers.driver import STOP_SECONDS, Capacity, Doomed, Ended, Launch
 from statelessnf.orchestrator.drivers.threads import Tasks, whole
 
 
@@ -70,6 +70,9 @@ class DockerDriver:
             return False
         self._watch(name, known)
         return True
+
+    def watch_pipes(self, name: str, doomed: Doomed) -> None:
+        """See `Driver`. The Engine shows no threads: beats tell."""
 
     async def stop(self, name: str) -> None:
         """See `Driver`."""

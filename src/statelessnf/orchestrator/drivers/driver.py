@@ -75,6 +75,7 @@ class Capacity:
 
 
 Ended = Callable[[str, str], None]  # name of the instance, why it ended, if that is known
+Doomed = Callable[[str], None]  # name of the instance
 
 
 class Driver(Protocol):
@@ -104,6 +105,12 @@ class Driver(Protocol):
         """Watches an instance that runs already. False: there is no such instance any more.
 
         An empty handle is that of a start whose end nobody knows: the instance is looked for by its name.
+        """
+
+    def watch_pipes(self, name: str, doomed: Doomed) -> None:
+        """The instance works: `doomed` is called, within the event loop, as soon as one of its pipes has ended.
+
+        That is sooner than the end of the instance. Where it cannot be seen, nothing happens.
         """
 
     async def stop(self, name: str) -> None:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from statelessnf.errors import DriverError
 from statelessnf.orchestrator.drivers.capacity import measured
-from statelessnf.orchestrator.drivers.driver import STOP_SECONDS, Capacity, Ended, Launch
+from statelessnf.orchestrator.drivers.driver import STOP_SECONDS, Capacity, Doomed, Ended, Launch
 from statelessnf.orchestrator.drivers.facts import facts_of
+from statelessnf.orchestrator.drivers.pipe_threads import PipeThreads
 from statelessnf.orchestrator.drivers.process_files import Files, write_files
 from statelessnf.orchestrator.drivers.process_handle import Handle, find, parsed, search
 from statelessnf.orchestrator.drivers.process_memory import MemoryGroups
@@ -37,6 +38,7 @@ class Running:
     files: Files
     pidfd: int
     handle: Handle
+    pipes: PipeThreads | None = None
     impatience: asyncio.TimerHandle | None = None  # SIGKILL, when SIGTERM does not help
 
 
@@ -85,6 +87,12 @@ class ProcessDriver:
             return False
         self._watch(name, Running(files, pidfd, known))
         return True
+
+    def watch_pipes(self, name: str, doomed: Doomed) -> None:
+        """See `Driver`."""
+        running = self._running.get(name)
+        if running is not None and running.pipes is None:
+            running.pipes = PipeThreads(running.handle.pid, lambda: doomed(name))
 
     async def stop(self, name: str) -> None:
         """See `Driver`."""
@@ -153,6 +161,8 @@ class ProcessDriver:
     def _unwatch(self, running: Running) -> None:
         if running.impatience is not None:
             running.impatience.cancel()
+        if running.pipes is not None:
+            running.pipes.close()
         self._loop.remove_reader(running.pidfd)
         os.close(running.pidfd)
 

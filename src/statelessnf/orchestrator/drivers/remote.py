@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from statelessnf.api.problems import Problem
 from statelessnf.errors import ConfigError, DriverError
-from statelessnf.orchestrator.drivers.driver import Capacity, Ended, Launch
+from statelessnf.orchestrator.drivers.driver import Capacity, Doomed, Ended, Launch
 from statelessnf.orchestrator.drivers.threads import Tasks
 from statelessnf.orchestrator.drivers.wire import (
     CAPACITY,
@@ -95,6 +95,9 @@ class RemoteDriver:
         if adopted.alive:
             self._handles[name] = handle
         return adopted.alive
+
+    def watch_pipes(self, name: str, doomed: Doomed) -> None:
+        """See `Driver`. The host's agent tells only of instances that have ended: beats are sooner."""
 
     async def stop(self, name: str) -> None:
         """See `Driver`."""
