@@ -150,6 +150,18 @@ def test_what_is_not_wanted_any_more_while_it_starts_is_stopped_once_it_is_there
     assert "stop" in kinds(played(state, acts, driver=driver))
 
 
+def test_what_becomes_of_the_switch_is_told_once_each_time(state: State) -> None:
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        switch = play.switch
+        for switch.connected, switch.restored in ((True, 0), (True, 1), (False, 1), (False, 1), (True, 2), (True, 2)):
+            switch.changed()
+        beating.cancel()
+
+    told = [kind for kind in kinds(played(state, acts)) if kind.startswith("switch")]
+    assert told == ["switch", "switch", "switch-away", "switch"]
+
+
 def test_a_port_that_is_down_is_steered_away_from(state: State) -> None:
     async def acts(play: Play) -> None:
         beating = await settled(play)

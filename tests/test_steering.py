@@ -308,12 +308,13 @@ def test_foreign_tables_stay(linux: Bed) -> None:
 
 def test_rules_that_somebody_takes_away_are_put_back(linux: Bed) -> None:
     async def play() -> None:
-        frames = requests(UDP)
         with closing(Nftables(linux.switch)) as nftables:
-            async with linux.steered(PLACES[:1]):
+            async with linux.steered(PLACES[:1]) as it:
+                restored = it.steering.restored
                 for harm in ("delete table netdev snf-one", "flush ruleset"):
                     nftables.apply(harm)
-                    assert await linux.becomes("inside", frames, [len(frames), 0, 0], 5.0)
+                    assert await linux.becomes("inside", requests(UDP), [len(PORTS), 0, 0], 5.0)
+                await it.until(lambda: it.steering.restored == restored + 2)
             with pytest.raises(SteeringError, match="No such file"):  # cleared by ourselves it does not come back
                 nftables.apply("delete table netdev snf-one")
 
@@ -363,10 +364,9 @@ def test_a_switch_that_has_restarted_gets_everything_again(open_vswitch: Bed) ->
     async def play() -> None:
         assert open_vswitch.open_vswitch is not None
         async with open_vswitch.steered(PLACES[1:2]) as it:
-            closed = it.steering.closed.total()
+            restored, there = it.steering.restored, {"in1", "out1"}
             await asyncio.to_thread(open_vswitch.open_vswitch.restart)
-            await it.until(lambda: it.steering.closed.total() > closed)
-            await it.until(lambda: it.steering.connected and it.steering.lost.isdisjoint({"in1", "out1"}))
+            await it.until(lambda: it.steering.restored > restored and it.steering.lost.isdisjoint(there))
             assert await open_vswitch.becomes("inside", requests(UDP), [0, len(PORTS), 0])
             assert await open_vswitch.becomes("outside", answers(TCP), [0, len(PORTS), 0])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,11 +26,12 @@ class HarmKind(StrEnum):
     cut = "cut"
     leader = "leader"
     switch = "switch"
+    restart = "restart"
     replica = "replica"
     pause = "pause"
 
 
-EVERY_HARM = list(HarmKind)
+EVERY_HARM: list[HarmKind] = []  # that there is with the switch
 Runs = Annotated[int, typer.Option(min=1, max=1000, help="Medians and spread count.")]
 Seed = Annotated[int, typer.Option(min=0, max=1 << 32, help="Of what is random; the first run's.")]
 
@@ -40,11 +41,13 @@ def chaos(
     minutes: Annotated[float, typer.Option(min=0, max=10_000, help="Length of a run.")] = 10.0,
     seconds: Annotated[float, typer.Option(min=0, max=600_000, help="Instead of minutes; 0: as they say.")] = 0.0,
     seed: Seed = 1,
+    switch: Annotated[Literal["nftables", "openvswitch"], typer.Option(help="What steers.")] = "nftables",
     harm: Annotated[
         list[HarmKind],
         typer.Option(
             help="An instance killed, stopped, cut off or paused; the leading orchestrator killed; the rules of the "
-            "switch gone; a store's replica killed. May be given more than once."
+            "switch gone (nftables) or the switch restarted (Open vSwitch); a store's replica killed. May be given "
+            "more than once. All of them, if it is not given."
         ),
     ] = EVERY_HARM,
     runs: Runs = 1,
@@ -53,14 +56,14 @@ def chaos(
 ) -> None:
     """Random harm to everything under load: what breaks, what is lost, and whether the events explain it.
 
-    Example: snf bench chaos --minutes 10
+    Example: snf bench chaos --minutes 10, and then: snf bench chaos --switch openvswitch
     """
     from statelessnf.bench.chaos_bed import Harm
     from statelessnf.commands import bench_orchestrator as commands
     from statelessnf.commands.bench import BenchRequest
 
     length = seconds or 60 * minutes
-    commands.chaos(BenchRequest(output, runs, json=json), [Harm(one) for one in harm], length, seed)
+    commands.chaos(BenchRequest(output, runs, json=json), switch, [Harm(one) for one in harm], length, seed)
 
 
 @bench.command()

@@ -2,8 +2,11 @@
 
 The load: downloads with checksums all along, TCP connections that live from start to end and exchange a message every
 100 ms, and a UDP stream. After each harm the deployment has to settle, and the store has to have a record of each of
-those connections. In the end each second in which packets of the stream were lost is held against what was done to the
-deployment and what its orchestrators say they did.
+those connections. In the end each time in which packets of the stream were lost, or none came, is held against what was
+done to the deployment and what its orchestrators say they did (explanations.py).
+
+Packets of the stream may be lost from the kill of an instance, or its silence, until the traffic has been moved; and
+while the switch has no rules, or is restarted: a switch in userspace forwards nothing meanwhile. TCP gets over it.
 """
 
 from __future__ import annotations
@@ -18,11 +21,14 @@ from random import Random
 from threading import Event
 from typing import Any
 
-from statelessnf.bench.chaos_bed import ChaosBed, Harm, chaos_bed
+from statelessnf.bench import explanations
+from statelessnf.bench.chaos_bed import ChaosBed, Harm, chaos_bed, offered
+from statelessnf.bench.explanations import Happening
 from statelessnf.bench.instruments.stream import Ends, Gap, Stream, StreamFigures
 from statelessnf.bench.instruments.worker import Worker
-from statelessnf.errors import SnfError
+from statelessnf.errors import LabError, SnfError
 from statelessnf.lab.downloads import start_downloads
+from statelessnf.lab.orchestra import SwitchKind
 from statelessnf.lab.topology import CLIENT
 from statelessnf.lab.web import make_files
 
@@ -31,7 +37,6 @@ TALKS, EVERY = 20, 0.1  # connections, and seconds between two messages
 ECHO = 7007  # port of the server
 SIZE, BATCH, TIMEOUT = 2_000_000, 20, 30.0  # bytes of a download, how many at a time, seconds without a byte
 REST = (0.3, 1.5)  # seconds between two harms
-NEAR = 1.0  # seconds: an event explains what was lost so shortly before or after it
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Story:
     """What happened in one run. Times in seconds since the start."""
 
     seed: int
+    switch: SwitchKind
     seconds: float = 0.0
     done: list[Done] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -76,11 +82,10 @@ class Story:
 
     @property
     def unexplained(self) -> list[int]:
-        """Those of them near which nothing was done and nothing was told."""
-        times = [done.at for done in self.done] + [event["at"] for event in self.events]
-        return [
-            second for second in self.lossy_seconds if not any(second - NEAR <= at <= second + 1 + NEAR for at in times)
-        ]
+        """Those in which packets were lost, or none came for long, though nothing says why."""
+        whose = (Harm.kill, Harm.stop)
+        done = [Happening(one.at, one.harm, one.what if one.harm in whose else "") for one in self.done]
+        return explanations.unexplained(self.gaps, explanations.intervals(done, explanations.told(self.events)))
 
     def json(self) -> dict[str, Any]:
         """All of it."""
@@ -137,16 +142,19 @@ class _Load:
         self.downloads = stack.enter_context(closing(_Downloads(bed)))
 
 
-def run(harms: Sequence[Harm], seconds: float, seed: int, progress: Callable[[str], None]) -> Story:
-    """One run of so many seconds, each of `harms` in random order. Raises LabError.
+def run(switch: SwitchKind, harms: Sequence[Harm], seconds: float, seed: int, progress: Callable[[str], None]) -> Story:
+    """One run of so many seconds, each of `harms` (none: all that there are) in random order. Raises LabError.
 
     A harm of each kind comes before any kind comes again, if there is time. `progress` is told what is done.
     """
-    story, random = Story(seed), Random(seed)
-    with chaos_bed() as bed, ExitStack() as stack:
+    there = offered(switch)
+    if impossible := [harm for harm in harms if harm not in there]:
+        raise LabError(f"there is no harm {impossible[0]} with {switch}", "snf bench chaos", "leave it out")
+    story, random = Story(seed, switch), Random(seed)
+    with chaos_bed(switch) as bed, ExitStack() as stack:
         load = _Load(stack, bed)
         began, clock = time.monotonic(), time.time() - time.monotonic()
-        _play(bed, load, story, random, _order(harms, random), began, seconds, progress)
+        _play(bed, load, story, random, _order(harms or there, random), began, seconds, progress)
         story.downloads = load.downloads.end()
         story.talks = load.talks.ask({})
         figures = load.stream.end()

@@ -24,7 +24,8 @@ from statelessnf.errors import LabError
 from statelessnf.find import find_function
 from statelessnf.lab.control import ControlNetwork
 from statelessnf.lab.lifetime import Lab
-from statelessnf.lab.orchestra import Orchestra, Size, orchestrated, signal_instance
+from statelessnf.lab.open_vswitch import OpenVSwitch
+from statelessnf.lab.orchestra import OPENFLOW, Orchestra, Size, SwitchKind, orchestrated, signal_instance
 from statelessnf.lab.topology import Topology
 from statelessnf.lab.web import answers, web_server
 from statelessnf.orchestrator.steering.rules import table_of
@@ -58,24 +59,36 @@ class Harm(StrEnum):
     stop = "stop"  # SIGSTOP to an instance
     cut = "cut"  # an instance's heartbeats do not arrive for a while
     leader = "leader"  # SIGKILL to the orchestrator that leads; the other one takes over
-    switch = "switch"  # the switch loses all of its rules
+    switch = "switch"  # the switch loses all of its rules: nftables
+    restart = "restart"  # SIGKILL to the switch, which is started again: Open vSwitch, which forwards nothing meanwhile
     replica = "replica"  # SIGKILL to the store's replica
     pause = "pause"  # an instance stands still for 20 ms
+
+
+def offered(switch: SwitchKind) -> list[Harm]:
+    """What can be done where that steers."""
+    impossible = Harm.restart if switch == "nftables" else Harm.switch
+    return [harm for harm in Harm if harm is not impossible]
 
 
 class ChaosBed:
     """Made by `chaos_bed`."""
 
-    def __init__(self, stack: ExitStack, lab: Lab) -> None:
+    def __init__(self, stack: ExitStack, lab: Lab, switch: SwitchKind) -> None:
         self.lab, self.folder = lab, lab.folder
         self.topology = stack.enter_context(Topology(lab, PLACES))
         self.control = ControlNetwork(lab, self.topology)
         self.store = stack.enter_context(ReplicatedStore(lab.folder / "store"))
         path = lab.folder / "deployment.toml"
         text = _DEPLOYMENT.format(store=f"unix://{self.store.url.path}", folder=lab.folder)
-        path.write_text(orchestrated(text, self.topology, Size(CARRIERS, PLACES), spread="flow"))
+        path.write_text(orchestrated(text, self.topology, Size(CARRIERS, PLACES), spread="flow", kind=switch))
         self._deployment = parse_text(path.read_text(), path)
         self.leader, self.standby = (Orchestra(self.control, path, lab.folder / "run") for _ in range(2))
+        self._openflow: OpenVSwitch | None = None
+        if switch == "openvswitch":
+            folder, ports = lab.folder / "openvswitch", self.topology.ports
+            made = OpenVSwitch(self.topology.switch, folder, ports, [f"tcp:{OPENFLOW}"], af_xdp=True)
+            self._openflow = stack.enter_context(made)
 
     def harms(self) -> dict[Harm, Callable[[Random], str]]:
         """What can be done; each returns what was done to whom."""
@@ -86,6 +99,7 @@ class ChaosBed:
             Harm.cut: self._cut,
             Harm.leader: self._kill_leader,
             Harm.switch: self._flush,
+            Harm.restart: self._restart,
             Harm.replica: self._kill_replica,
         }
 
@@ -151,6 +165,12 @@ class ChaosBed:
             raise LabError(f"nft: {words.decode().strip()}", "switch")
         return "all rules of the switch"
 
+    def _restart(self, random: Random) -> str:
+        if self._openflow is None:
+            raise LabError("the switch is no Open vSwitch")
+        self._openflow.restart()
+        return "the switch"
+
     def _kill_replica(self, random: Random) -> str:
         self.store.kill_replica()
         time.sleep(ABSENT)
@@ -170,11 +190,11 @@ def pause(topology: Topology, slot: int) -> None:
 
 
 @contextmanager
-def chaos_bed() -> Iterator[ChaosBed]:
+def chaos_bed(switch: SwitchKind = "nftables") -> Iterator[ChaosBed]:
     """Everything runs and has settled. Raises LabError: no root, a program missing, something that does not start."""
     build(find_function("firewall"))
     with Lab() as lab, ExitStack() as stack:
-        bed = ChaosBed(stack, lab)
+        bed = ChaosBed(stack, lab, switch)
         stack.enter_context(web_server(bed.topology.server, bed.topology.server_address, lab.folder))
         stack.callback(lambda: _take_down(bed))
         bed.leader.start()

@@ -9,9 +9,10 @@ from statelessnf.bench import chaos as chaoses
 from statelessnf.bench import controller as controllers
 from statelessnf.bench import report
 from statelessnf.bench import suspicion as suspicions
-from statelessnf.bench.chaos_bed import Harm
+from statelessnf.bench.chaos_bed import Harm, offered
 from statelessnf.commands.bench import BenchRequest, finish
 from statelessnf.commands.bench_failures import telling
+from statelessnf.lab.orchestra import SwitchKind
 
 CHAOS_COLUMNS = {
     "run": "run", "seed": "seed", "seconds": "s", "harms": "harms", "downloads": "downloads", "messages": "messages",
@@ -28,19 +29,20 @@ CONTROLLER_COLUMNS = {
 }  # fmt: skip
 
 
-def chaos(request: BenchRequest, harms: Sequence[Harm], seconds: float, seed: int) -> None:
+def chaos(request: BenchRequest, switch: SwitchKind, harms: Sequence[Harm], seconds: float, seed: int) -> None:
     """Random harm. Raises SnfError."""
     from statelessnf.bench import orchestrator_pictures
 
     stories = []
     for turn in range(request.turns):
         with telling(f"chaos {turn + 1}", 0) as tell:
-            stories.append(chaoses.run(harms, seconds, seed + turn, tell))
+            stories.append(chaoses.run(switch, harms, seconds, seed + turn, tell))
     orchestrator_pictures.chaos(stories[0], request.output / "chaos.png")
     settings = {
         "runs": request.turns,
+        "switch": switch,
         "seconds": seconds,
-        "harms": [str(harm) for harm in harms],
+        "harms": [str(harm) for harm in harms or offered(switch)],
         "connections": chaoses.TALKS,
         "stream_packets_per_second": chaoses.RATE,
         "bytes": chaoses.SIZE,

@@ -34,6 +34,7 @@ from statelessnf.orchestrator.state import Entry, Kept
 from statelessnf.orchestrator.steering.steering import Steering
 from statelessnf.orchestrator.steersman import Steersman
 from statelessnf.orchestrator.suspicion import Change
+from statelessnf.orchestrator.switch_news import SwitchNews
 
 PERIOD = 0.1  # seconds between two turns when nothing happens but something is on its way
 CALM = 0.5  # the same when nothing is
@@ -62,6 +63,7 @@ class Controller:
         self.sightings.capacity = section.scaling.capacity
         self.launcher = Launcher(self.sightings.known, hosts, journal, events, self.know, self.sightings.forget)
         self.steersman = Steersman(steering, self.sightings.member, self._steered, kept.members or None, leads)
+        self._switch_news = SwitchNews(steering, events)
         self.scaling = Scaling(kept.size)
         self.traffic: dict[str, int] = {}  # packets given to each instance
         self.settled = False
@@ -158,7 +160,8 @@ class Controller:
             self.turn()
 
     def switch_changed(self) -> None:
-        """The switch has come or gone, or one of its ports."""
+        """The switch has come or gone, or one of its ports, or its rules had to be mended."""
+        self._switch_news.look()
         self.sightings.switch_changed(self._loop.time())
         self.turn()
 

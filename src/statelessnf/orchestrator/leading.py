@@ -183,6 +183,7 @@ class Lead:
                 steersman.problem = error.line()
                 await asyncio.sleep(AGAIN)
         steersman.opened()
+        self.controller.switch_changed()
         await steersman.run()
 
     async def _serve(self, listener: socket.socket) -> None:

@@ -68,6 +68,7 @@ class SimulatedSwitch:
         self.refuse = ""
         self.connected = True
         self.lost: frozenset[str] = frozenset()
+        self.restored = 0
         self.cleared = False
         self.changed: Changed = lambda: None
 

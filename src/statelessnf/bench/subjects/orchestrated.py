@@ -60,7 +60,7 @@ class Orchestrated:
         self._text = self._deployment.read_text()
         if switch == "openvswitch":
             folder, ports = lab.folder / "openvswitch", self._topology.ports
-            stack.enter_context(OpenVSwitch(self._topology.switch, folder, ports, [f"tcp:{OPENFLOW}"]))
+            stack.enter_context(OpenVSwitch(self._topology.switch, folder, ports, [f"tcp:{OPENFLOW}"], af_xdp=True))
         self.orchestra = Orchestra(self._control, self._deployment, lab.folder / "run")
         self._names: dict[int, str] = {}  # of instances by slot, at the beginning
 

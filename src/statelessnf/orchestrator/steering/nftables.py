@@ -34,7 +34,7 @@ class NftablesSteering:
         self._namespace = Namespace(namespace) if namespace is not None else None
         self._make = lambda: Table(ports, name, self._namespace, Places(places))
         self._table: Table | None = None
-        self._told = False, frozenset[str]()
+        self._told = False, frozenset[str](), 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nftables")
         self._stirred = asyncio.Event()
 
@@ -46,7 +46,7 @@ class NftablesSteering:
         except OSError as error:
             what, do = f"cannot be entered: {error.strerror}", "run it as root, and make the namespace"
             raise SteeringError(what, where_is(self._namespace), do) from error
-        self._told = self.connected, self.lost
+        self._told = self.connected, self.lost, self.restored
         for news in self._table.interfaces.news:
             asyncio.get_running_loop().add_reader(news, self._heard, self._table)
         self._follower = asyncio.create_task(self._follow(self._table))
@@ -60,6 +60,11 @@ class NftablesSteering:
     def lost(self) -> frozenset[str]:
         """See Steering; also of places that are no members."""
         return self._table.lost if self._table is not None else frozenset()
+
+    @property
+    def restored(self) -> int:
+        """See Steering."""
+        return self._table.restored if self._table is not None else 0
 
     async def steer(self, members: Sequence[Member]) -> None:
         """See Steering. 1 to 2 ms."""
@@ -114,7 +119,7 @@ class NftablesSteering:
             self._tell()
 
     def _tell(self) -> None:
-        state = self.connected, self.lost
+        state = self.connected, self.lost, self.restored
         if state != self._told:
             self._told = state
             self._changed()

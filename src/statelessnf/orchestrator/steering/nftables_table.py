@@ -19,7 +19,7 @@ from statelessnf.orchestrator.steering.where import where_is
 
 
 class Table:
-    """`usable` and `lost` may be read in any thread; they say what was found last."""
+    """`usable`, `lost` and `restored` may be read in any thread; they say what was found last."""
 
     def __init__(self, ports: Ports, name: str, namespace: Namespace | None, places: Places) -> None:
         self._ports, self._name, self._where = ports, table_of(name), where_is(namespace)
@@ -28,6 +28,7 @@ class Table:
         self._links: dict[str, Link] = {}  # those of our ports that are there
         self._behind = False  # the rules are not those for these links
         self._listed: str | None = None  # the rules as nftables shows them, once looked at since they were put
+        self.restored = 0  # how often others' changes of the rules were undone
         self.interfaces = Interfaces(namespace)
         try:
             self._nftables = Nftables(namespace)
@@ -68,9 +69,11 @@ class Table:
         """
         known = self._links
         self._read()
-        if self._wanted is not None and (self._behind or known != self._links or self._spoilt()):
+        due, spoilt = self._behind or known != self._links, False
+        if self._wanted is not None and (due or (spoilt := self._spoilt())):
             self._behind = True
             self.put(self._wanted)
+            self.restored += spoilt
 
     def sent(self) -> dict[str, int]:
         """Packets that each of the members' ports was given, as long as it has been there."""

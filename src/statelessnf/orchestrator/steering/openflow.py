@@ -51,11 +51,12 @@ class OpenflowSteering:
         self._switch: Switch | None = None
         self._number = 0  # the datapath that was there last
         self._lost = frozenset[str]()  # what it said then
-        self._told = False, self._lost
+        self._told = False, self._lost, 0
         self._stirred, self._order = asyncio.Event(), asyncio.Lock()
         self._sessions: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.closed: Counter[str] = Counter()
+        self.restored = 0  # see Steering
 
     async def open(self, changed: Changed) -> None:
         """See Steering: listens. Raises SteeringError: the address is in use, or not ours."""
@@ -156,7 +157,9 @@ class OpenflowSteering:
     async def _caught_up(self) -> bool:
         try:
             if self._switch is not None and self._wanted is not None:
+                held = self._switch.holds
                 await self._switch.put(self._wanted)
+                self.restored += not held
         except SteeringError:
             return False  # `connected` says so
         return True
@@ -208,7 +211,7 @@ class OpenflowSteering:
         self._stirred.set()
 
     def _tell(self) -> None:
-        state = self.connected, self.lost
+        state = self.connected, self.lost, self.restored
         if state != self._told:
             self._told = state
             self._changed()

@@ -46,7 +46,7 @@ class Steering(Protocol):
     """One switch. Every method raises SteeringError: what failed, where, what to do."""
 
     async def open(self, changed: Changed) -> None:
-        """Begins; `changed` is called, within the event loop, whenever `connected` or `lost` became another."""
+        """Begins; `changed` is called, within the event loop, whenever one of the properties became another."""
 
     @property
     def connected(self) -> bool:
@@ -55,6 +55,10 @@ class Steering(Protocol):
     @property
     def lost(self) -> frozenset[str]:
         """Ports of members of which the switch itself says that they are down or gone."""
+
+    @property
+    def restored(self) -> int:
+        """How often the switch was given again what it had forgotten, or what somebody else had changed."""
 
     async def steer(self, members: Sequence[Member]) -> None:
         """From now on these get the traffic; returns when the switch has confirmed it. No member: all is dropped.
