@@ -134,6 +134,15 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield place
 
 
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Docker Engine for all tests, with the image of this installation; each leaves no container."""
+    from driver_worlds import running_dockerd  # here, as few tests need its imports
+
+    with running_dockerd(tmp_path_factory.mktemp("d")) as address:
+        yield address
+
+
 @pytest.fixture(params=["memory", "valkey"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Each back end of the store services, empty."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pyroute2 import IPRoute
 
-from driver_worlds import DockerWorld, Ends, launch, opened, running_dockerd, until, up
+from driver_worlds import DockerWorld, Ends, launch, opened, until, up
 from fault_proxy import FaultProxy
 from statelessnf.errors import DriverError
 from statelessnf.lab.lifetime import Lab
@@ -27,12 +27,6 @@ from statelessnf.orchestrator.drivers.driver import Slot
 from statelessnf.orchestrator.drivers.facts import facts_of
 
 IMAGE = {"Id": "sha256:1", "Config": {"Labels": None}}
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_dockerd(tmp_path_factory.mktemp("d")) as address:
-        yield address
 
 
 @pytest.fixture

@@ -31,12 +31,6 @@ from statelessnf.errors import DriverError
 from statelessnf.orchestrator.drivers.process import ProcessDriver
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_dockerd(tmp_path_factory.mktemp("d")) as address:
-        yield address
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "run"

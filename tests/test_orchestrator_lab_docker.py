@@ -1,0 +1,87 @@
+"""A deployment whose instances are containers, as its users and its operator see it: a failure, a successor, the end.
+
+The orchestrator is told of beats through a third interface of each container. Connections of before the first test live
+through all of them; the last two tests start and end a deployment themselves.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import docker
+import pytest
+
+from driver_worlds import IMAGE
+from orchestra_lab import RATE, OrchestraLab
+from statelessnf.orchestrator.drivers.docker_container import DEPLOYMENT_LABEL, INSTANCE_LABEL
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
+
+BLACKOUT = 0.3  # seconds: detection takes 60 ms here, and a machine for tests may be busy
+
+
+class DockerLab(OrchestraLab):
+    """Both of its hosts are the same Engine."""
+
+    def __init__(self, stack: ExitStack, engine: str) -> None:
+        self._engine = engine
+        self.docker: Any = stack.enter_context(closing(docker.APIClient(engine)))
+        super().__init__(stack)
+
+    def written(self, plain: str) -> str:
+        """Containers in place of processes."""
+        text = super().written(plain)
+        for name in ("here", "there"):
+            host = f'driver = "docker"\naddress = "{self._engine}"\nimage = "{IMAGE}"'
+            text = text.replace(f'name = "{name}"\n', f'name = "{name}"\n{host}\n')
+        lent = ', interfaces = ["inside", "outside", "control"], switch_inside'
+        return text.replace(", switch_inside", lent)
+
+    def containers(self) -> dict[str, str]:
+        """Their identifiers, by instance."""
+        found = self.docker.containers(all=True, filters={"label": f"{DEPLOYMENT_LABEL}=lab"})
+        return {one["Labels"][INSTANCE_LABEL]: one["Id"] for one in found}
+
+
+@pytest.fixture(scope="module")
+def running(engine: str) -> Iterator[DockerLab]:
+    with ExitStack() as stack:
+        yield DockerLab(stack, engine)
+
+
+@pytest.fixture
+def it(running: DockerLab) -> DockerLab:
+    running.orchestra.settle()
+    assert len(running.orchestra.members()) == 2
+    return running
+
+
+def test_a_killed_container_is_replaced(it: DockerLab) -> None:
+    victim, since = it.orchestra.members()[0], it.last_event()
+    before = it.containers()
+    assert set(before) == set(it.named())
+    with it.traffic() as streams:
+        it.docker.kill(before[victim])
+        it.wait_gone(victim)
+        it.orchestra.settle()
+    assert 0 <= streams[0].lost < BLACKOUT * RATE
+    assert [event["instance"] for event in it.told("end", since)] == [victim]
+    assert "killed by SIGKILL" in it.told("end", since)[0]["text"]
+    after = it.containers()
+    assert set(after) == set(it.named())
+    assert len(set(after.values()) - set(before.values())) == 1
+
+
+def test_a_killed_orchestrator_is_not_missed_and_its_successor_adopts_the_containers(it: DockerLab) -> None:
+    before, since = it.containers(), it.last_event()
+    with it.traffic() as streams:
+        it.orchestra.kill()
+        it.check_connections()
+        it.orchestra.start()
+        it.orchestra.settle()
+    assert streams[0].lost == 0
+    assert it.containers() == before
+    assert {event["instance"] for event in it.told("adopt", since)} == set(before)
