@@ -93,10 +93,11 @@ def test_health_needs_no_token(api: RunningApi) -> None:
     with api.client(token="") as stranger:
         assert stranger.get("/health").json() == {"healthy": True, "leader": True, "problems": []}
         api.face.problem, api.face.leader = "two hosts are full", False
+        api.face.host_problem = "host here: 0 of 2 cores are free"
         api.face.known["edge-2"] = api.face.known["edge-2"].model_copy(update={"health": "suspected"})
         response = stranger.get("/health")
     assert response.status_code == 200
-    wrong = ["two hosts are full", "instance edge-2 is suspected"]
+    wrong = ["two hosts are full", "host here: 0 of 2 cores are free", "instance edge-2 is suspected"]
     assert response.json() == {"healthy": False, "leader": False, "problems": wrong}
 
 

@@ -103,9 +103,11 @@ def test_status_by_file_name_and_address(snf: Run, running: RunningApi, monkeypa
 def test_status_names_problems(snf: Run, running: RunningApi) -> None:
     running.face.problem = "no host has room\x1b[2J"
     running.face.leader = False
+    running.face.host_problem = "host here: 0 of 2 cores are free"
     code, out, _ = snf("status", "edge.toml")
     assert code == 0
     assert "problem: no host has room\N{REPLACEMENT CHARACTER}[2J" in out
+    assert "problem: host here: 0 of 2 cores are free" in out.splitlines()
     assert "standby" in out
 
 

@@ -1,11 +1,12 @@
 """A deployment whose instances are containers, as its users and its operator see it: a failure, a successor, the end.
 
 The orchestrator is told of beats through a third interface of each container. Connections of before the first test live
-through all of them; the last two tests start and end a deployment themselves.
+through all of them; the last test takes it down, and starts another one.
 """
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -15,11 +16,15 @@ import docker
 import pytest
 
 from driver_worlds import IMAGE
+from lab_clients import say_line
 from orchestra_lab import RATE, OrchestraLab
+from statelessnf.namespaces import NAMES
+from statelessnf.orchestrator.backoff import FIRST
 from statelessnf.orchestrator.drivers.docker_container import DEPLOYMENT_LABEL, INSTANCE_LABEL
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 
+LATER = "snf-later"  # an image that is not there at first
 BLACKOUT = 0.3  # seconds: detection takes 60 ms here, and a machine for tests may be busy
 
 
@@ -27,7 +32,7 @@ class DockerLab(OrchestraLab):
     """Both of its hosts are the same Engine."""
 
     def __init__(self, stack: ExitStack, engine: str) -> None:
-        self._engine = engine
+        self.engine = engine
         self.docker: Any = stack.enter_context(closing(docker.APIClient(engine)))
         super().__init__(stack)
 
@@ -35,7 +40,7 @@ class DockerLab(OrchestraLab):
         """Containers in place of processes."""
         text = super().written(plain)
         for name in ("here", "there"):
-            host = f'driver = "docker"\naddress = "{self._engine}"\nimage = "{IMAGE}"'
+            host = f'driver = "docker"\naddress = "{self.engine}"\nimage = "{IMAGE}"'
             text = text.replace(f'name = "{name}"\n', f'name = "{name}"\n{host}\n')
         lent = ', interfaces = ["inside", "outside", "control"], switch_inside'
         return text.replace(", switch_inside", lent)
@@ -44,6 +49,24 @@ class DockerLab(OrchestraLab):
         """Their identifiers, by instance."""
         found = self.docker.containers(all=True, filters={"label": f"{DEPLOYMENT_LABEL}=lab"})
         return {one["Labels"][INSTANCE_LABEL]: one["Id"] for one in found}
+
+    def down(self) -> None:
+        """By the operator; then nothing of it is there any more."""
+        done = self.snf("down", self.file)
+        assert (done.returncode, done.stdout) == (0, "lab is down\n")
+        assert self.orchestra.process is not None
+        assert self.orchestra.process.wait(10) == 0
+        self.check_nothing_runs()
+        with self.topology.switch.entered():
+            assert not subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+
+    def check_nothing_runs(self) -> None:
+        """No container, no namespace held, all interfaces at home."""
+        assert not self.containers()
+        assert not list(NAMES.glob("statelessnf-*"))
+        for home in self.topology.instances:
+            with home.entered():
+                assert {"inside", "outside", "control"} <= {name for _, name in socket.if_nameindex()}
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +108,25 @@ def test_a_killed_orchestrator_is_not_missed_and_its_successor_adopts_the_contai
     assert streams[0].lost == 0
     assert it.containers() == before
     assert {event["instance"] for event in it.told("adopt", since)} == set(before)
+
+
+def test_down_leaves_nothing_and_so_does_a_start_without_an_image(it: DockerLab) -> None:
+    it.down()
+    it.file.write_text(it.text.replace(f'"{IMAGE}"', f'"{LATER}"'))
+    it.orchestra.start()
+    it.orchestra.wait(lambda: len(it.told("start-failed")) >= 4, "no second attempt at each host")
+    problem = f"Docker has no image '{LATER}'; make it there (make image), or pull it"
+    assert all(event["text"].endswith(problem) for event in it.told("start-failed"))
+    assert f"problem: host here: {it.engine}: {problem}" in it.snf("status", it.file).stdout.splitlines()
+    failed, again = it.told("start-failed")[0], it.told("start")[2:]
+    assert min(event["time"] for event in again) - failed["time"] > 0.9 * FIRST
+    it.check_nothing_runs()
+    it.docker.tag(IMAGE, LATER)
+    try:
+        it.orchestra.settle()
+        with it.connect() as fresh:
+            assert say_line(fresh) == "?"
+        assert not it.orchestra.ask("GET", "/health")["problems"]
+        it.down()
+    finally:
+        it.docker.remove_image(LATER)

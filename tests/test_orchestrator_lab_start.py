@@ -145,8 +145,12 @@ def test_a_switch_and_a_host_that_are_not_there_are_told_and_waited_for(beginnin
 
 
 def test_down_leaves_nothing(beginning: Beginning) -> None:
-    with beginning.orchestra(beginning.written()) as running, embedded_store(beginning.run_directory) as store:
+    text = beginning.written().replace('name = "here"\n', 'name = "here"\ncores = [0]\ncores_per_instance = 1\n')
+    with beginning.orchestra(text) as running, embedded_store(beginning.run_directory) as store:
         running.settle()
+        full = "host here: 0 of 1 cores are free, and an instance gets 1; lower cores_per_instance, or use fewer slots"
+        assert running.ask("GET", "/hosts")["hosts"][0]["problem"] == full
+        assert f"problem: {full}" in beginning.snf("status", beginning.file).stdout.splitlines()
         with StoreClient(unix_url(str(store.socket_path))) as client:
             assert client.call("KEYS", "*:orchestrator:*")
             done = beginning.snf("down", beginning.file)

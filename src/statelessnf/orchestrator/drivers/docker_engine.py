@@ -93,8 +93,7 @@ class Engine:
         """The container with its files, not started yet. Raises DriverError; then nothing is left."""
         facts = facts_of(launch.document)
         self._check(launch, facts)
-        with self._asked(f"has no image {self._image!r}", "make it (make image), or pull it"):
-            image = self._api.inspect_image(self._image)
+        image = self._found_image()
         with self._asked("cannot make a container"):
             made = self._made(launch, Setting(facts, image, self._command, self.local))
         handle = Handle(container=made, interfaces=launch.slot.interfaces, home=launch.slot.namespace)
@@ -160,6 +159,14 @@ class Engine:
             with self._asked("cannot remove a container"), suppress(docker.errors.NotFound):
                 self._api.remove_container(handle.container, force=True)
 
+    def _found_image(self) -> Any:
+        with self._asked("does not say what images it has"):
+            try:
+                return self._api.inspect_image(self._image)
+            except docker.errors.ImageNotFound:
+                what, do = f"Docker has no image {self._image!r}", "make it there (make image), or pull it"
+                raise DriverError(what, self.address, do) from None
+
     def _made(self, launch: Launch, setting: Setting) -> str:
         name = container_name(setting.facts, launch)
         try:
@@ -192,10 +199,10 @@ class Engine:
             raise
 
     @contextmanager
-    def _asked(self, what: str, do: str = "") -> Iterator[None]:
+    def _asked(self, what: str) -> Iterator[None]:
         try:
             yield
         except FAULTS as error:
             said = getattr(error, "explanation", None) or error
-            do = do or "see that the Engine runs there, and that you may use it"
+            do = "see that the Engine runs there, and that you may use it"
             raise DriverError(f"Docker {what}: {said}", self.address, do) from error
