@@ -151,6 +151,14 @@ def test_down_leaves_nothing(beginning: Beginning) -> None:
         full = "host here: 0 of 1 cores are free, and an instance gets 1; lower cores_per_instance, or use fewer slots"
         assert running.ask("GET", "/hosts")["hosts"][0]["problem"] == full
         assert f"problem: {full}" in beginning.snf("status", beginning.file).stdout.splitlines()
+        second = beginning.lab.folder / "second.toml"
+        second.write_text(text.replace(f'"{beginning.run_directory}"', f'"{beginning.lab.folder}/second"'))
+        refused, pids = beginning.snf("up", second), beginning.instances()
+        assert refused.returncode != 0
+        assert len(refused.stderr.splitlines()) == 1
+        assert f"steered here already, by an orchestrator with the store unix://{store.socket_path}" in refused.stderr
+        assert len(pids) == 1
+        assert beginning.gets_through()
         with StoreClient(unix_url(str(store.socket_path))) as client:
             assert client.call("KEYS", "*:orchestrator:*")
             done = beginning.snf("down", beginning.file)

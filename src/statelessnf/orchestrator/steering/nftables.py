@@ -27,19 +27,21 @@ class NftablesSteering:
     """`Steering` (steering.py) by the table `netdev snf-<name>`; other tables are left alone.
 
     `places`: ports of all instances that there may be. They are watched from the beginning, and what an instance sends
-    there is carried on, also while it gets nothing. Members of `steer` are added to them.
+    there is carried on, also while it gets nothing. Members of `steer` are added to them. `owner`: see ownership.py.
     """
 
-    def __init__(self, ports: Ports, name: str, namespace: str | None = None, places: Sequence[Member] = ()) -> None:
+    def __init__(
+        self, ports: Ports, name: str, namespace: str | None = None, places: Sequence[Member] = (), owner: str = ""
+    ) -> None:
         self._namespace = Namespace(namespace) if namespace is not None else None
-        self._make = lambda: Table(ports, name, self._namespace, Places(places))
+        self._make = lambda: Table(ports, name, owner, self._namespace, Places(places))
         self._table: Table | None = None
         self._told = False, frozenset[str]()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nftables")
         self._stirred = asyncio.Event()
 
     async def open(self, changed: Changed) -> None:
-        """See Steering. Raises SteeringError: no such namespace, no nftables, no permission."""
+        """See Steering. Raises SteeringError: no such namespace, no nftables, no permission; Refused: not ours."""
         self._changed = changed
         try:
             self._table = await self._run(self._make)

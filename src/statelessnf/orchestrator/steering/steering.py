@@ -46,7 +46,10 @@ class Steering(Protocol):
     """One switch. Every method raises SteeringError: what failed, where, what to do."""
 
     async def open(self, changed: Changed) -> None:
-        """Begins; `changed` is called, within the event loop, whenever `connected` or `lost` became another."""
+        """Begins; `changed` is called, within the event loop, whenever `connected` or `lost` became another.
+
+        Raises Refused if the switch is steered by somebody else for a deployment of this name.
+        """
 
     @property
     def connected(self) -> bool:
