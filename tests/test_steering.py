@@ -344,7 +344,7 @@ def test_a_table_has_one_owner_as_long_as_that_lives(linux: Bed, tmp_path: Path)
                 await late.steering.steer(PLACES[1:2])
                 await first.until(lambda: not first.steering.connected)
                 for refused in (first.steering.steer(PLACES[:1]), first.steering.clear()):
-                    with pytest.raises(SteeringError, match="192.0.2.1:6379/3"):
+                    with pytest.raises(SteeringError, match=r"192\.0\.2\.1:6379/3"):
                         await refused
                 assert await linux.becomes("inside", requests(TCP), [0, len(PORTS), 0])
                 await late.steering.clear()

@@ -34,7 +34,7 @@ class WatchedHost:
 
     @property
     def trouble(self) -> str:
-        """What has gone wrong there; or what is in the way of an instance in each slot: cores, or memory. "": nothing."""
+        """What has gone wrong there, or what cores or memory there are too little of for all slots. "": nothing."""
         if self.problem or self.capacity is None:
             return self.problem
         every = range(len(self.section.slots))  # interfaces come and go, and a start that misses one says so

@@ -131,6 +131,7 @@ class Lead:
     async def _until_over(self, stop: asyncio.Event, text: str, opened: bool) -> str:
         services = {
             "controller": self.controller.run(),
+            "sweep": self._sweep_all(),
             "steering": self._steer(opened),
             "traffic": self.controller.watch_traffic(),
             "hosts": self._watch_hosts(),
@@ -162,6 +163,22 @@ class Lead:
             except DriverError as error:
                 host.problem = error.line()
 
+    async def _sweep_all(self) -> None:
+        await asyncio.gather(*(self._sweep(host) for host in self._hosts.values()))
+
+    async def _sweep(self, host: WatchedHost) -> None:
+        """Ends what runs there and nobody knows of: it would stand in the way of those that we start."""
+        if not host.measured:
+            return
+        known = self.controller.sightings.known
+        try:
+            found = await host.driver.sweep(self.controller.kept.text, lambda name: name in known)
+        except DriverError as error:
+            host.problem = error.line()
+            return
+        for name in found:
+            self._events.tell("sweep", f"ended on {host.section.name}: the store knows nothing of it", name)
+
     async def _watch_hosts(self) -> None:
         """Hosts that come (back) are measured, and what runs there is adopted; hosts that a reload names are opened."""
         while True:
@@ -172,6 +189,7 @@ class Lead:
             for host in self._hosts.values():
                 if not host.measured and host.driver.reachable:
                     await self._measure(host)
+                    await self._sweep(host)
 
     async def _open_switch(self) -> bool:
         """Whether it is open now. Raises Refused if somebody else steers it; then nothing is to be started."""

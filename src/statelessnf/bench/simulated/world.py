@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from statelessnf.errors import DriverError, SteeringError
-from statelessnf.orchestrator.drivers.driver import Capacity, Ended, Launch, Slot
+from statelessnf.orchestrator.drivers.driver import Capacity, Ended, IsKnown, Launch, Slot
 from statelessnf.orchestrator.steering.steering import Changed, Member
 
 
@@ -35,6 +35,9 @@ class SimulatedDriver:
 
     async def adopt(self, name: str, handle: str) -> bool:
         return name in self.running and handle in ("", f"handle of {name}")
+
+    async def sweep(self, document: str, known: IsKnown) -> Sequence[str]:
+        return ()
 
     async def stop(self, name: str) -> None:
         self.asked.append(("stop", name))

@@ -24,8 +24,10 @@ from statelessnf.orchestrator.drivers.capacity import measured
 from statelessnf.orchestrator.drivers.docker_container import (
     BEFORE_BPF,
     BPF,
+    DEPLOYMENT_LABEL,
     INSTANCE_LABEL,
     LENT_LABEL,
+    RUN_LABEL,
     Handle,
     Setting,
     archive,
@@ -119,14 +121,12 @@ class Engine:
 
     def search(self, name: str) -> Handle | None:
         """That of the container which was made for the instance of that name. Raises DriverError."""
-        filters = {"label": [f"{INSTANCE_LABEL}={name}", LENT_LABEL]}
-        with self._asked("does not list its containers"):
-            found = self._api.containers(all=True, filters=filters)
-        try:
-            return handle_of(found[0]) if found else None
-        except ValueError as error:
-            what = f"container {found[0]['Id'][:12]} is labelled as instance {name}, and is none of ours"
-            raise DriverError(what, self.address, "remove it") from error
+        return self._labelled(f"{INSTANCE_LABEL}={name}").get(name)
+
+    def made_for(self, facts: Facts) -> dict[str, Handle]:
+        """Containers of the deployment with that run directory, by instance; none of an Engine elsewhere."""
+        labels = f"{DEPLOYMENT_LABEL}={facts.name}", f"{RUN_LABEL}={facts.run_directory}"
+        return self._labelled(*labels) if self.local else {}
 
     def last_words(self, handle: Handle) -> str:
         """The last line of what it said on standard error; empty if that is not known any more."""
@@ -166,6 +166,19 @@ class Engine:
             except docker.errors.ImageNotFound:
                 what, do = f"Docker has no image {self._image!r}", "make it there (make image), or pull it"
                 raise DriverError(what, self.address, do) from None
+
+    def _labelled(self, *labels: str) -> dict[str, Handle]:
+        filters = {"label": [*labels, INSTANCE_LABEL, LENT_LABEL]}
+        with self._asked("does not list its containers"):
+            found = self._api.containers(all=True, filters=filters)
+        return {one["Labels"][INSTANCE_LABEL]: self._handle_of(one) for one in reversed(found)}  # newest first
+
+    def _handle_of(self, container: dict[str, Any]) -> Handle:
+        try:
+            return handle_of(container)
+        except ValueError as error:
+            what = f"container {container['Id'][:12]} is labelled as an instance, and is none of ours"
+            raise DriverError(what, self.address, "remove it") from error
 
     def _made(self, launch: Launch, setting: Setting) -> str:
         name = container_name(setting.facts, launch)

@@ -9,7 +9,9 @@ from statelessnf.orchestrator.steering.nftables import NftablesSteering
 from statelessnf.orchestrator.steering.steering import Member, Ports, Steering
 
 
-def steering_of(section: SteeringSection, name: str, mac: bytes | None, places: Sequence[Member], owner: str) -> Steering:
+def steering_of(
+    section: SteeringSection, name: str, mac: bytes | None, places: Sequence[Member], owner: str
+) -> Steering:
     """For the deployment of that name; `places`: the switch's ports of all slots of all hosts; `owner`: the
     address of the orchestrator's store.
 

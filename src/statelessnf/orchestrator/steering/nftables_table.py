@@ -122,5 +122,7 @@ class Table:
             raise SteeringError(f"the switch has no port {missing[0]!r}", self._where, "make it, or name another one")
         inside = [port for port in self._places.inside if port in self._links]
         outside = [port for port in self._places.outside if port in self._links]
-        self._nftables.apply(ruleset(self._name, self._ports, reachable(members, self.lost), inside, outside, self._owner))
+        self._nftables.apply(
+            ruleset(self._name, self._ports, reachable(members, self.lost), inside, outside, self._owner)
+        )
         self._behind, self._listed = False, None
