@@ -20,7 +20,8 @@ import pytest
 from pyroute2 import netns
 
 from conftest import eventually
-from running_agent import TOKEN, RunningAgent
+from running_agent import RunningAgent
+from running_app import TOKEN
 from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.drivers.docker import DockerDriver
 from statelessnf.orchestrator.drivers.docker_container import INSTANCE_LABEL

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -15,12 +15,13 @@ import httpx
 import pytest
 
 from driver_worlds import PATIENCE, STAND_IN, Ends, ProcessWorld, launch, until, up
-from running_agent import TOKEN, RunningAgent
+from running_agent import RunningAgent
+from running_app import TOKEN
 from statelessnf.api.server import Certificate
 from statelessnf.commands.agent import agent
 from statelessnf.errors import ConfigError, DriverError
 from statelessnf.orchestrator.drivers.choice import make_driver
-from statelessnf.orchestrator.drivers.driver import Capacity, Driver, Ended, Launch
+from statelessnf.orchestrator.drivers.driver import Capacity, Driver, Ended, IsKnown, Launch
 from statelessnf.orchestrator.drivers.process import ProcessDriver
 from statelessnf.orchestrator.drivers.remote import RemoteDriver
 from statelessnf.orchestrator.section import HostSection
@@ -90,6 +91,9 @@ class Slow:
 
     async def adopt(self, name: str, handle: str) -> bool:
         return False
+
+    async def sweep(self, document: str, known: IsKnown) -> Sequence[str]:
+        return ()
 
     async def stop(self, name: str) -> None:
         self.did.append("stop")

@@ -11,7 +11,8 @@ import pytest
 
 from conftest import eventually
 from fake_face import FakeFace, FakeRecords
-from running_api import TOKEN, RunningApi
+from running_api import RunningApi
+from running_app import TOKEN
 from statelessnf import errors
 from statelessnf.api.guard import MOST_BODY
 from statelessnf.api.problems import MEDIA_TYPE, TABLE, Problem, error_of
@@ -22,18 +23,6 @@ pytestmark = pytest.mark.beside
 DEPLOYMENT = 'name = "edge"\nfunction = "firewall"\n'
 JSON = {"Content-Type": "application/json"}
 NOWHERE = 'name = "edge"\nfunction = "firewal"\n'
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningApi]:
-    with RunningApi() as running:
-        yield running
-
-
-@pytest.fixture
-def api(server: RunningApi) -> RunningApi:
-    server.renew()
-    return server
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from conftest import eventually
-from running_api import TOKEN, RunningApi
+from running_api import RunningApi
+from running_app import TOKEN
 from statelessnf import cli, errors
 from statelessnf.api.access import Access, announced
 from statelessnf.commands.output import seconds
@@ -29,18 +30,6 @@ function = "firewall"
 run_directory = "{folder}/run"
 """
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningApi]:
-    with RunningApi() as running:
-        yield running
-
-
-@pytest.fixture
-def api(server: RunningApi) -> RunningApi:
-    server.renew()
-    return server
 
 
 @pytest.fixture

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from pyroute2 import IPRoute
 
-from statelessnf.errors import Refused, SteeringError
+from statelessnf.errors import SteeringError
 from statelessnf.lab.links import Interface, connect
 from statelessnf.lab.open_vswitch import BRIDGE, open_vswitch_is_there
 from statelessnf.orchestrator.steering.libnftables import Nftables
@@ -320,49 +318,6 @@ def test_rules_that_somebody_takes_away_are_put_back(linux: Bed) -> None:
                 nftables.apply("delete table netdev snf-one")
 
     linux.run(play())
-
-
-def test_a_table_has_one_owner_as_long_as_that_lives(linux: Bed, tmp_path: Path) -> None:
-    ports, stranger = Ports("clients", "server"), "valkey://192.0.2.1:6379/3"
-    embedded = f"unix://{tmp_path}/a b"
-
-    def steering(owner: str) -> Steered:
-        return Steered(NftablesSteering(ports, "owned", linux.switch.name, PLACES, owner))
-
-    async def play() -> None:
-        first, again, other, late = map(steering, (embedded, embedded, stranger, stranger))
-        async with opened(first, again):
-            with socket.socket(socket.AF_UNIX) as store:
-                store.bind(f"{tmp_path}/a b")
-                store.listen()
-                await first.steering.steer(PLACES[:1])
-                await again.steering.steer(PLACES[:1])
-                with pytest.raises(Refused, match=f"is steered here already.*unix://{tmp_path}/a%20b"):
-                    await other.steering.open(other.changed)
-                await other.steering.close()
-            async with opened(late):  # nobody answers at the store of the first one any more
-                await late.steering.steer(PLACES[1:2])
-                await first.until(lambda: not first.steering.connected)
-                for refused in (first.steering.steer(PLACES[:1]), first.steering.clear()):
-                    with pytest.raises(SteeringError, match=r"192\.0\.2\.1:6379/3"):
-                        await refused
-                assert await linux.becomes("inside", requests(TCP), [0, len(PORTS), 0])
-                await late.steering.clear()
-            await first.steering.steer(PLACES[:1])
-            await first.steering.clear()
-
-    linux.run(play())
-
-
-@asynccontextmanager
-async def opened(*some: Steered) -> AsyncIterator[None]:
-    for one in some:
-        await one.steering.open(one.changed)
-    try:
-        yield
-    finally:
-        for one in some:
-            await one.steering.close()
 
 
 def test_an_interface_that_is_made_anew_gets_its_traffic_back(linux: Bed) -> None:
