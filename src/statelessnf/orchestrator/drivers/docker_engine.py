@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +34,7 @@ from statelessnf.orchestrator.drivers.docker_container import (
     description,
     handle_of,
 )
+from statelessnf.orchestrator.drivers.docker_knock import knock
 from statelessnf.orchestrator.drivers.driver import Capacity, Launch
 from statelessnf.orchestrator.drivers.facts import Facts, facts_of
 from statelessnf.orchestrator.drivers.interfaces import lend, take_back
@@ -43,6 +43,7 @@ from statelessnf.store.embedded import make_private
 
 FAULTS = (docker.errors.DockerException, requests.RequestException, OSError)
 TIMEOUT = 15.0  # seconds for an answer
+_OLD_API = "1.41"  # any that the SDK knows: its requests are made only once the Engine has said which one it speaks
 _MEGABYTE = 1 << 20
 
 
@@ -59,23 +60,26 @@ class Engine:
     def client(self) -> Any:
         """A connection of its own. Certificates for tcp:// are found as by Docker's own commands (DOCKER_CERT_PATH)."""
         with self._asked("cannot be reached"):
-            self._knock()
-            options = kwargs_from_env({**os.environ, "DOCKER_HOST": self.address})
-            return docker.APIClient(timeout=TIMEOUT, use_ssh_client=self.address.startswith("ssh://"), **options)
+            knock(self.address)
+            with closing(self._client(_OLD_API)) as asking:
+                version = asking.version(api_version=False)["ApiVersion"]
+            return self._client(version)
+
+    def _client(self, version: str) -> Any:
+        options = kwargs_from_env({**os.environ, "DOCKER_HOST": self.address})
+        by_ssh = self.address.startswith("ssh://")
+        client = docker.APIClient(version=version, timeout=TIMEOUT, use_ssh_client=by_ssh, **options)
+        client.trust_env = False  # or REQUESTS_CA_BUNDLE, which is for the web, would come before the Engine's own
+        return client
 
     @property
     def _api(self) -> Any:
         with self._connecting:
             if self._known is None:
                 self._known = self.client()
-            self._knock()
+            elif self.local:
+                knock(self.address)
             return self._known
-
-    def _knock(self) -> None:
-        """Raises OSError if nobody listens: the SDK would leave its socket to the garbage collector."""
-        if self.local:
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(self.address.removeprefix("unix://"))
 
     def close(self) -> None:
         """Lets go of the connection."""
@@ -216,6 +220,6 @@ class Engine:
         try:
             yield
         except FAULTS as error:
-            said = getattr(error, "explanation", None) or error
+            said = getattr(error, "explanation", None) or getattr(error, "strerror", None) or error
             do = "see that the Engine runs there, and that you may use it"
             raise DriverError(f"Docker {what}: {said}", self.address, do) from error
