@@ -1,7 +1,9 @@
-"""Whose a table of nftables is: of two orchestrators with different stores the second one is refused."""
+"""Who may steer by nftables: of two orchestrators with different stores the second one is refused, and so is nobody."""
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from statelessnf.errors import Refused, SteeringError
+from statelessnf.orchestrator.steering.interfaces import Interfaces
 from statelessnf.orchestrator.steering.nftables import NftablesSteering
 from statelessnf.orchestrator.steering.steering import Ports
 from steering_bed import PLACES, Steered, bed
@@ -62,3 +65,17 @@ def test_a_table_has_one_owner_as_long_as_that_lives(tmp_path: Path) -> None:
 
     with bed("nftables") as it:
         it.run(play())
+
+
+def test_who_has_no_permission_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    async def play() -> None:
+        steering = NftablesSteering(Ports("a", "b"), "test")
+        with pytest.raises(Refused, match=r"this user may not steer.*Operation not permitted; run it as root"):
+            await steering.open(lambda: None)
+        await steering.close()
+
+    monkeypatch.setattr(Interfaces, "__init__", forbidden)
+    asyncio.run(play())

@@ -117,7 +117,7 @@ class Lead:
         return tuple(addresses)
 
     async def _work(self, stop: asyncio.Event, text: str) -> None:
-        """Raises NotLeader once another orchestrator leads, Refused if the switch is somebody else's."""
+        """Raises NotLeader once another orchestrator leads, Refused if we may not steer the switch."""
         try:
             opened = await self._open_switch()
             ended = await self._until_over(stop, text, opened)
@@ -192,7 +192,7 @@ class Lead:
                     await self._sweep(host)
 
     async def _open_switch(self) -> bool:
-        """Whether it is open now. Raises Refused if somebody else steers it; then nothing is to be started."""
+        """Whether it is open now. Raises Refused if we may not steer it; then nothing is to be started."""
         try:
             await self._steering.open(self.controller.switch_changed)
         except SteeringError as error:

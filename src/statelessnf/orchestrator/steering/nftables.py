@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
-from statelessnf.errors import SteeringError
+from statelessnf.errors import Refused, SteeringError
 from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.steering.members import Places, checked
 from statelessnf.orchestrator.steering.nftables_table import Table
@@ -41,12 +41,15 @@ class NftablesSteering:
         self._stirred = asyncio.Event()
 
     async def open(self, changed: Changed) -> None:
-        """See Steering. Raises SteeringError: no such namespace, no nftables, no permission; Refused: not ours."""
+        """See Steering. Raises SteeringError: no such namespace, no nftables; Refused: not ours, no permission."""
         self._changed = changed
         try:
             self._table = await self._run(self._make)
+        except PermissionError as error:  # which does not come with time
+            what = f"this user may not steer by nftables: {error.strerror}"
+            raise Refused(what, where_is(self._namespace), "run it as root (CAP_NET_ADMIN, CAP_SYS_ADMIN)") from error
         except OSError as error:
-            what, do = f"cannot be entered: {error.strerror}", "run it as root, and make the namespace"
+            what, do = f"cannot be entered: {error.strerror}", "make the namespace"
             raise SteeringError(what, where_is(self._namespace), do) from error
         self._told = self.connected, self.lost
         for news in self._table.interfaces.news:

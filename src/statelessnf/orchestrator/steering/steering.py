@@ -48,7 +48,7 @@ class Steering(Protocol):
     async def open(self, changed: Changed) -> None:
         """Begins; `changed` is called, within the event loop, whenever `connected` or `lost` became another.
 
-        Raises Refused if the switch is steered by somebody else for a deployment of this name.
+        Raises Refused if somebody else steers the switch for a deployment of this name, or if this user may not.
         """
 
     @property
