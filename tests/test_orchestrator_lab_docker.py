@@ -18,6 +18,7 @@ import pytest
 from driver_worlds import IMAGE
 from lab_clients import say_line
 from orchestra_lab import RATE, OrchestraLab
+from statelessnf.lab.orchestra import PATIENCE
 from statelessnf.namespaces import NAMES
 from statelessnf.orchestrator.backoff import FIRST
 from statelessnf.orchestrator.drivers.docker_container import DEPLOYMENT_LABEL, INSTANCE_LABEL
@@ -117,13 +118,13 @@ def test_down_leaves_nothing_and_so_does_a_start_without_an_image(it: DockerLab)
     it.orchestra.wait(lambda: len(it.told("start-failed")) >= 4, "no second attempt at each host")
     problem = f"Docker has no image '{LATER}'; make it there (make image), or pull it"
     assert all(event["text"].endswith(problem) for event in it.told("start-failed"))
-    assert f"problem: host here: {it.engine}: {problem}" in it.snf("status", it.file).stdout.splitlines()
+    assert {host["problem"] for host in it.orchestra.ask("GET", "/hosts")["hosts"]} == {f"{it.engine}: {problem}"}
     failed, again = it.told("start-failed")[0], it.told("start")[2:]
     assert min(event["time"] for event in again) - failed["time"] > 0.9 * FIRST
     it.check_nothing_runs()
     it.docker.tag(IMAGE, LATER)
     try:
-        it.orchestra.settle()
+        it.orchestra.settle(2 * PATIENCE)
         with it.connect() as fresh:
             assert say_line(fresh) == "?"
         assert not it.orchestra.ask("GET", "/health")["problems"]
