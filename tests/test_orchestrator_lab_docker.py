@@ -34,6 +34,7 @@ class DockerLab(OrchestraLab):
 
     def __init__(self, stack: ExitStack, engine: str) -> None:
         self.engine = engine
+        self._seen: set[str] = set()
         self.docker: Any = stack.enter_context(closing(docker.APIClient(engine)))
         super().__init__(stack)
 
@@ -49,10 +50,12 @@ class DockerLab(OrchestraLab):
     def containers(self) -> dict[str, str]:
         """Their identifiers, by instance."""
         found = self.docker.containers(all=True, filters={"label": f"{DEPLOYMENT_LABEL}=lab"})
+        self._seen |= {one["Id"] for one in found}
         return {one["Labels"][INSTANCE_LABEL]: one["Id"] for one in found}
 
     def down(self) -> None:
         """By the operator; then nothing of it is there any more."""
+        assert self.containers()
         done = self.snf("down", self.file)
         assert (done.returncode, done.stdout) == (0, "lab is down\n")
         assert self.orchestra.process is not None
@@ -64,7 +67,7 @@ class DockerLab(OrchestraLab):
     def check_nothing_runs(self) -> None:
         """No container, no namespace held, all interfaces at home."""
         assert not self.containers()
-        assert not list(NAMES.glob("statelessnf-*"))
+        assert not [one for one in self._seen if (NAMES / f"statelessnf-{one[:12]}").exists()]
         for home in self.topology.instances:
             with home.entered():
                 assert {"inside", "outside", "control"} <= {name for _, name in socket.if_nameindex()}
