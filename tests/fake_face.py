@@ -50,7 +50,7 @@ class FakeFace:
         self.wanted: int | None = None
         self.revision, self.leader, self.ended = 1, True, False
         self.failing: SnfError | None = None
-        self.problem, self.followers = "", 0
+        self.problem, self.host_problem, self.followers = "", "", 0
         self.log: list[EventDocument] = []
         self._more = asyncio.Event()
         self.tell("start", "", "the orchestrator begins")
@@ -76,7 +76,7 @@ class FakeFace:
         return [
             HostDocument(
                 name="here", driver="process", reachable=True, cores=[0, 1], memory_mb=2048, slots=4,
-                used=len(self.known), interfaces=["in0", "out0"], problem="",
+                used=len(self.known), interfaces=["in0", "out0"], problem=self.host_problem,
             )
         ]  # fmt: skip
 

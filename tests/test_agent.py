@@ -7,20 +7,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
-from driver_worlds import PATIENCE, STAND_IN, Ends, ProcessWorld, launch, until, up
-from running_agent import TOKEN, RunningAgent
+from driver_worlds import PATIENCE, STAND_IN, Ends, ProcessWorld, launch, make_certificate, until, up
+from running_agent import RunningAgent
+from running_app import TOKEN
 from statelessnf.api.server import Certificate
 from statelessnf.commands.agent import agent
 from statelessnf.errors import ConfigError, DriverError
 from statelessnf.orchestrator.drivers.choice import make_driver
-from statelessnf.orchestrator.drivers.driver import Capacity, Doomed, Driver, Ended, Launch
+from statelessnf.orchestrator.drivers.driver import Capacity, Doomed, Driver, Ended, IsKnown, Launch
 from statelessnf.orchestrator.drivers.process import ProcessDriver
 from statelessnf.orchestrator.drivers.remote import RemoteDriver
 from statelessnf.orchestrator.section import HostSection
@@ -96,6 +97,9 @@ class Slow:
     def watch_pipes(self, name: str, doomed: Doomed) -> None:
         pass
 
+    async def sweep(self, document: str, known: IsKnown) -> Sequence[str]:
+        return ()
+
     async def stop(self, name: str) -> None:
         self.did.append("stop")
 
@@ -124,10 +128,8 @@ def test_a_start_that_nobody_waits_for_any_more_is_undone(tmp_path: Path) -> Non
 
 
 def test_over_tls_the_agent_must_have_the_right_certificate(world: ProcessWorld, tmp_path: Path) -> None:
-    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=agent"
-    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(chain)]
-    subprocess.run(["openssl", *words.split(), *more], check=True, capture_output=True)
+    chain, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make_certificate(tmp_path, "agent")
 
     async def scene() -> None:
         with RunningAgent(stand_ins, certificate=Certificate(chain, key)) as service:

@@ -11,7 +11,8 @@ import pytest
 
 from conftest import eventually
 from fake_face import FakeFace, FakeRecords
-from running_api import TOKEN, RunningApi
+from running_api import RunningApi
+from running_app import TOKEN
 from statelessnf import errors
 from statelessnf.api.guard import MOST_BODY
 from statelessnf.api.problems import MEDIA_TYPE, TABLE, Problem, error_of
@@ -22,18 +23,6 @@ pytestmark = pytest.mark.beside
 DEPLOYMENT = 'name = "edge"\nfunction = "firewall"\n'
 JSON = {"Content-Type": "application/json"}
 NOWHERE = 'name = "edge"\nfunction = "firewal"\n'
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningApi]:
-    with RunningApi() as running:
-        yield running
-
-
-@pytest.fixture
-def api(server: RunningApi) -> RunningApi:
-    server.renew()
-    return server
 
 
 @pytest.fixture
@@ -93,10 +82,11 @@ def test_health_needs_no_token(api: RunningApi) -> None:
     with api.client(token="") as stranger:
         assert stranger.get("/health").json() == {"healthy": True, "leader": True, "problems": []}
         api.face.problem, api.face.leader = "two hosts are full", False
+        api.face.host_problem = "host here: 0 of 2 cores are free"
         api.face.known["edge-2"] = api.face.known["edge-2"].model_copy(update={"health": "suspected"})
         response = stranger.get("/health")
     assert response.status_code == 200
-    wrong = ["two hosts are full", "instance edge-2 is suspected"]
+    wrong = ["two hosts are full", "host here: 0 of 2 cores are free", "instance edge-2 is suspected"]
     assert response.json() == {"healthy": False, "leader": False, "problems": wrong}
 
 

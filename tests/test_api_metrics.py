@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from conftest import ROOT
 from fake_face import FakeFace, instance
-from running_api import TOKEN
+from running_app import TOKEN
 from statelessnf.api.app import make_app
 from statelessnf.api.families import MOST_WORDS
 from statelessnf.orchestrator.face import EventDocument

@@ -14,7 +14,8 @@ from schemathesis.checks import positive_data_acceptance
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
-from running_api import TOKEN, RunningApi
+from running_api import RunningApi
+from running_app import TOKEN
 from statelessnf.api.app import make_app
 from statelessnf.api.flows import NETWORK_FORMAT
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from fake_face import FakeFace, FakeRecords
-from running_api import TOKEN
+from running_app import TOKEN
 from statelessnf.api.app import make_app
 from statelessnf.api.server import GRACE, serve
 from statelessnf.errors import OrchestratorError

@@ -15,6 +15,8 @@ from statelessnf.demo.chronicle import Happening
 from statelessnf.demo.failover_result import Result, Sample, Setting
 from statelessnf.demo.failover_summary import summary
 from statelessnf.demo.picture_file import PictureFile
+from statelessnf.demo.play import run_demo
+from statelessnf.demo.stage import Request
 from statelessnf.errors import LabError
 from statelessnf.lab.downloads import Ended
 
@@ -217,3 +219,11 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(place: str) -> None:
     picture = PictureFile(Path(place))
     with pytest.raises(LabError, match=r"cannot write the picture: .*; choose another --output"), picture:
         pytest.fail("it began")
+
+
+def test_without_root_nothing_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 65534)
+    monkeypatch.setattr("statelessnf.demo.stage.build", lambda _: pytest.fail("it compiles first"))
+    with pytest.raises(LabError, match="needs root; run it as root"):
+        run_demo("failover", Request(False, True, "nftables", 100, None, True, tmp_path / "demo.png"))
+    assert not list(tmp_path.iterdir())

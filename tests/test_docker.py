@@ -11,10 +11,12 @@ from dataclasses import replace
 from ipaddress import IPv4Interface
 from pathlib import Path
 
+import docker
 import pytest
 from pyroute2 import IPRoute
 
-from driver_worlds import DockerWorld, Ends, launch, opened, running_dockerd, until, up
+from driver_worlds import IMAGE as IMAGE_HERE
+from driver_worlds import STAND_IN, DockerWorld, Ends, launch, opened, tls_address, until, up
 from fault_proxy import FaultProxy
 from statelessnf.errors import DriverError
 from statelessnf.lab.lifetime import Lab
@@ -27,12 +29,6 @@ from statelessnf.orchestrator.drivers.driver import Slot
 from statelessnf.orchestrator.drivers.facts import facts_of
 
 IMAGE = {"Id": "sha256:1", "Config": {"Labels": None}}
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_dockerd(tmp_path_factory.mktemp("d")) as address:
-        yield address
 
 
 @pytest.fixture
@@ -176,6 +172,53 @@ def test_an_image_that_is_missing_is_named(world: DockerWorld) -> None:
             await driver.close()
 
     asyncio.run(scene())
+
+
+@pytest.mark.root
+def test_an_engine_elsewhere_is_spoken_to_by_tls(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address, certificates = tls_address(engine)
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates))
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/ssl/certs/ca-certificates.crt")  # of the web
+    begun = launch(tmp_path, "one", "broken")
+    begun = replace(begun, document=begun.document + '[store]\nurl = "memory"\n')
+
+    async def scene() -> None:
+        driver, ends = DockerDriver(IMAGE_HERE, address, ("python3", "-S", *STAND_IN[2:])), Ends()
+        await driver.open(ends)
+        try:
+            assert (await driver.capacity()).interfaces == ()
+            await driver.start(begun)
+            assert await ends.next() == ("one", "exit code 1: snf: inside: no such port; correct it")
+            assert driver.reachable
+        finally:
+            await driver.close()
+
+    asyncio.run(scene())
+    with closing(docker.APIClient(engine)) as client:
+        assert not client.containers(all=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "ssh", "why"),
+    [
+        ("tcp://127.0.0.1:1", "", "Connection refused"),
+        ("tcp://127.0.0.1:99999", "", "Port out of range"),
+        ("ssh://elsewhere", "", "the command ssh is not installed here"),
+        ("ssh://elsewhere", "echo ssh: no route to elsewhere >&2; exit 255", "ssh: no route to elsewhere"),
+        ("ssh://elsewhere", "echo sh: docker: not found >&2; exit 127", "sh: docker: not found"),
+    ],
+)
+def test_why_an_engine_elsewhere_is_out_of_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, ssh: str, why: str
+) -> None:
+    if ssh:
+        (tmp_path / "ssh").write_text(f"#!/bin/sh\n{ssh}\n")
+        (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DriverError) as caught:
+        Engine(address, "snf", ()).capacity()
+    assert f"{address}: Docker cannot be reached: {why}" in caught.value.line()
 
 
 def test_an_engine_out_of_reach_is_said_so(tmp_path: Path) -> None:

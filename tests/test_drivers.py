@@ -22,19 +22,12 @@ from driver_worlds import (
     World,
     launch,
     opened,
-    running_dockerd,
     until,
     up,
 )
 from running_agent import RunningAgent
 from statelessnf.errors import DriverError
 from statelessnf.orchestrator.drivers.process import ProcessDriver
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_dockerd(tmp_path_factory.mktemp("d")) as address:
-        yield address
 
 
 @pytest.fixture
@@ -147,6 +140,31 @@ def test_one_whose_start_nobody_has_seen_end_is_found_by_its_name(world: World) 
             assert await driver.adopt("orphan", "")
             await driver.stop("orphan")
             assert (await ends.next())[0] == "orphan"
+            assert not world.left()
+
+    asyncio.run(scene())
+
+
+def test_one_that_nobody_knows_of_ends(world: World) -> None:
+    asked = not isinstance(world, RemoteWorld)  # an agent is not
+
+    async def scene() -> None:
+        async with opened(world) as (driver, _):
+            for name in ("known", "lost"):
+                await driver.start(launch(world.folder, name))
+            known, lost = await up(world, "known"), await up(world, "lost")
+        other = launch(world.folder.parent / "other", "lost").document
+        async with opened(world) as (driver, ends):
+            assert list(await driver.sweep(other, lambda name: False)) == []
+            assert world.alive(lost)
+            document = launch(world.folder, "lost").document
+            assert list(await driver.sweep(document, lambda name: name == "known")) == ["lost"] * asked
+            assert world.alive(lost) != asked
+            assert world.alive(known)
+            for name in ("known", "lost") if not asked else ("known",):
+                assert await driver.adopt(name, "")
+                await driver.kill(name)
+                assert (await ends.next())[0] == name
             assert not world.left()
 
     asyncio.run(scene())

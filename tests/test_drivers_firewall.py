@@ -10,11 +10,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from ipaddress import IPv4Interface
-from pathlib import Path
 
 import pytest
 
-from driver_worlds import IMAGE, Ends, running_dockerd
+from driver_worlds import IMAGE, Ends
 from statelessnf.builder import build
 from statelessnf.find import find_function
 from statelessnf.lab.instances import write_deployment
@@ -102,8 +101,6 @@ def test_as_a_process(stage: Stage) -> None:
     assert "killed by SIGKILL" in asyncio.run(play(stage, ProcessDriver(), ()))
 
 
-def test_as_a_container(stage: Stage, tmp_path: Path) -> None:
-    with running_dockerd(tmp_path) as address:
-        driver = DockerDriver(IMAGE, address)
-        why = asyncio.run(play(stage, driver, ("inside", "outside", "beats")))
+def test_as_a_container(stage: Stage, engine: str) -> None:
+    why = asyncio.run(play(stage, DockerDriver(IMAGE, engine), ("inside", "outside", "beats")))
     assert "killed by SIGKILL" in why

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from statelessnf.errors import Refused
-from statelessnf.orchestrator.drivers.driver import Capacity
+from statelessnf.orchestrator.drivers.driver import Capacity, Driver
+from statelessnf.orchestrator.host_watch import WatchedHost
 from statelessnf.orchestrator.hosts import Share, interfaces_of, room, share
 from statelessnf.orchestrator.section import HostSection
 
@@ -77,6 +81,25 @@ def test_interfaces_of_those_that_run_may_be_in_their_containers() -> None:
 def test_a_slot_holds_one() -> None:
     with pytest.raises(Refused, match="slot 1 is taken"):
         share(section(), HAS, 1, {1: Share()})
+
+
+class Measured:
+    """As much of a driver as is asked what there is."""
+
+    async def capacity(self) -> Capacity:
+        return HAS
+
+
+def test_what_is_in_the_way_is_shown_until_something_worse_is() -> None:
+    host = WatchedHost(section(cores_per_instance=2, cores=[1, 2, 3]), cast(Driver, Measured()))
+    assert host.trouble == ""
+    asyncio.run(host.measure())
+    assert host.trouble.startswith("host here: 1 of 3 cores are free, and an instance gets 2")
+    host.failed("there is no image", 0.0)
+    assert host.trouble == "there is no image"
+    plain = WatchedHost(section(), cast(Driver, Measured()))
+    asyncio.run(plain.measure())
+    assert plain.trouble == ""
 
 
 @given(st.integers(0, 3), st.integers(0, 3000), st.permutations(range(4)), st.lists(st.integers(0, 3), max_size=3))

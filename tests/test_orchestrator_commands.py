@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from conftest import eventually
-from running_api import TOKEN, RunningApi
+from running_api import RunningApi
+from running_app import TOKEN
 from statelessnf import cli, errors
 from statelessnf.api.access import Access, announced
 from statelessnf.commands.output import seconds
@@ -29,18 +30,6 @@ function = "firewall"
 run_directory = "{folder}/run"
 """
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningApi]:
-    with RunningApi() as running:
-        yield running
-
-
-@pytest.fixture
-def api(server: RunningApi) -> RunningApi:
-    server.renew()
-    return server
 
 
 @pytest.fixture
@@ -103,9 +92,11 @@ def test_status_by_file_name_and_address(snf: Run, running: RunningApi, monkeypa
 def test_status_names_problems(snf: Run, running: RunningApi) -> None:
     running.face.problem = "no host has room\x1b[2J"
     running.face.leader = False
+    running.face.host_problem = "host here: 0 of 2 cores are free"
     code, out, _ = snf("status", "edge.toml")
     assert code == 0
     assert "problem: no host has room\N{REPLACEMENT CHARACTER}[2J" in out
+    assert "problem: host here: 0 of 2 cores are free" in out.splitlines()
     assert "standby" in out
 
 

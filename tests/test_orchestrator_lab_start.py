@@ -5,6 +5,8 @@ One small network for all tests; each of them starts its own orchestrator, and h
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.orchestra import Orchestra, Size, instance_pids, orchestrated
 from statelessnf.lab.topology import Topology
 from statelessnf.lab.web import answers, make_files, web_server
+from statelessnf.processes import command_of
 from statelessnf.store.client import StoreClient
 from statelessnf.store.embedded import embedded_store
 from statelessnf.store.url import unix_url
@@ -74,6 +77,12 @@ class Beginning:
 
     def instances(self) -> list[int]:
         return [pid for namespace in self.topology.instances for pid in instance_pids(namespace.pids())]
+
+    def store_pids(self) -> list[int]:
+        """Of the embedded store's server and its keeper."""
+        socket_path = str(self.run_directory / "store.sock")
+        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        return [pid for pid in pids if any(socket_path in word for word in command_of(pid))]
 
     def gets_through(self) -> bool:
         return answers(self.topology.clients, self.topology.server_address, 0.2)
@@ -144,9 +153,38 @@ def test_a_switch_and_a_host_that_are_not_there_are_told_and_waited_for(beginnin
         assert beginning.gets_through()
 
 
-def test_down_leaves_nothing(beginning: Beginning) -> None:
-    with beginning.orchestra(beginning.written()) as running, embedded_store(beginning.run_directory) as store:
+def test_instances_whose_store_and_orchestrator_have_gone_make_room(beginning: Beginning) -> None:
+    with beginning.orchestra(beginning.written()) as running:
         running.settle()
+        (lost,) = beginning.instances()
+        running.kill()
+        for pid in beginning.store_pids():
+            os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: not beginning.store_pids())
+        assert beginning.instances() == [lost]
+        running.start()
+        running.settle()
+        (fresh,) = beginning.instances()
+        assert fresh != lost
+        assert [event["kind"] for event in running.events()].count("sweep") == 1
+        assert beginning.gets_through()
+
+
+def test_down_leaves_nothing(beginning: Beginning) -> None:
+    text = beginning.written().replace('name = "here"\n', 'name = "here"\ncores = [0]\ncores_per_instance = 1\n')
+    with beginning.orchestra(text) as running, embedded_store(beginning.run_directory) as store:
+        running.settle()
+        full = "host here: 0 of 1 cores are free, and an instance gets 1; lower cores_per_instance, or use fewer slots"
+        assert running.ask("GET", "/hosts")["hosts"][0]["problem"] == full
+        assert f"problem: {full}" in beginning.snf("status", beginning.file).stdout.splitlines()
+        second = beginning.lab.folder / "second.toml"
+        second.write_text(text.replace(f'"{beginning.run_directory}"', f'"{beginning.lab.folder}/second"'))
+        refused, pids = beginning.snf("up", second), beginning.instances()
+        assert refused.returncode != 0
+        assert len(refused.stderr.splitlines()) == 1
+        assert f"steered here already, by an orchestrator with the store unix://{store.socket_path}" in refused.stderr
+        assert len(pids) == 1
+        assert beginning.gets_through()
         with StoreClient(unix_url(str(store.socket_path))) as client:
             assert client.call("KEYS", "*:orchestrator:*")
             done = beginning.snf("down", beginning.file)

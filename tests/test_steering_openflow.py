@@ -307,10 +307,10 @@ def test_a_busy_address_is_refused() -> None:
 
 def test_the_section_names_the_kind() -> None:
     section: dict[str, Any] = {"clients": "a", "servers": "b"}
-    linux = steering_of(SteeringSection(kind="nftables", spread="packet", **section), "test", None, PLACES)
+    linux = steering_of(SteeringSection(kind="nftables", spread="packet", **section), "test", None, PLACES, "")
     assert isinstance(linux, NftablesSteering)
     asyncio.run(linux.close())
-    assert isinstance(steering_of(SteeringSection(kind="openflow", **section), "test", None, []), OpenflowSteering)
+    assert isinstance(steering_of(SteeringSection(kind="openflow", **section), "test", None, [], ""), OpenflowSteering)
     with pytest.raises(ValidationError, match="cannot spread packet by packet"):
         SteeringSection(kind="openflow", spread="packet", **section)
 

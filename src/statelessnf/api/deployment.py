@@ -79,7 +79,7 @@ def _wrong(face: Face) -> Iterator[str]:
         yield f"the switch ({steering.kind}) is not connected"
     for host in face.hosts():
         if host.problem or not host.reachable:
-            yield f"host {host.name}: {host.problem or 'not reachable'}"
+            yield host.told(host.problem or "not reachable")
     for instance in face.instances():
         if instance.health == Health.suspected:
             yield f"instance {instance.name} is suspected"

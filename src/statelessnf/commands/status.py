@@ -97,7 +97,7 @@ def _problems(found: Overview) -> list[str]:
     told = {found.steering.problem, *(host.problem for host in found.hosts)}
     said = [problem for problem in (found.deployment.problem,) if problem not in told]
     said += [found.steering.problem] if found.steering.problem else []
-    return said + [f"host {host.name}: {host.problem}" for host in found.hosts if host.problem]
+    return said + [host.told(host.problem) for host in found.hosts if host.problem]
 
 
 def _instances(instances: list[InstanceDocument]) -> RenderableType:

@@ -10,6 +10,7 @@ from statelessnf.demo import asymmetry, failover, failover_summary, pictures, sc
 from statelessnf.demo.picture_file import PictureFile
 from statelessnf.demo.stage import Request
 from statelessnf.demo.view import open_view
+from statelessnf.lab.lifetime import check_root
 
 Story = Literal["failover", "scaling", "asymmetry"]
 
@@ -34,6 +35,7 @@ def run_demo(name: Story, request: Request) -> int:
 
     Raises LabError where root, nginx or the switch is missing, and where something does not start.
     """
+    check_root()  # before anything is compiled
     story = STORIES[name]
     with PictureFile(request.output) as picture:
         with open_view(request.json) as view:

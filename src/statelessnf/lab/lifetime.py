@@ -37,8 +37,7 @@ class Lab:
     """
 
     def __init__(self) -> None:
-        if os.geteuid() != 0:
-            raise LabError("the lab makes network namespaces, which needs root", do="run it as root")
+        check_root()
         pid = os.getpid()
         self.name = f"snf-{pid}-{start_time(pid)}-{next(_numbers)}"
         self.folder = FOLDERS / self.name
@@ -69,6 +68,12 @@ class Lab:
         for where in ("all", "default"):
             namespace.set_sysctl(f"net/ipv6/conf/{where}/disable_ipv6", int(not ipv6))
         return namespace
+
+
+def check_root() -> None:
+    """Raises LabError without root."""
+    if os.geteuid() != 0:
+        raise LabError("the lab makes network namespaces, which needs root", do="run it as root")
 
 
 def remove_leftovers() -> None:

@@ -57,6 +57,11 @@ class HostDocument(Document):
     interfaces: list[str]
     problem: str
 
+    def told(self, problem: str) -> str:
+        """A problem of this host with its name before it, once."""
+        named = f"host {self.name}: "
+        return named + problem.removeprefix(named)
+
 
 class SteeringDocument(Document):
     """The switch: `members` are names of instances, in order; `traffic`: packets given to each of them."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from statelessnf.errors import DriverError
 from statelessnf.orchestrator.backoff import Backoff
 from statelessnf.orchestrator.drivers.driver import Capacity, Driver
+from statelessnf.orchestrator.hosts import room
 from statelessnf.orchestrator.model import Host
 from statelessnf.orchestrator.section import HostSection
 
@@ -30,6 +31,14 @@ class WatchedHost:
     def measured(self) -> bool:
         """Whether it is known what it has."""
         return self.capacity is not None
+
+    @property
+    def trouble(self) -> str:
+        """What has gone wrong there, or what cores or memory there are too little of for all slots. "": nothing."""
+        if self.problem or self.capacity is None:
+            return self.problem
+        every = range(len(self.section.slots))  # interfaces come and go, and a start that misses one says so
+        return room(self.section, self.capacity, every)[1]
 
     def seen(self) -> Host:
         """For the plan."""

@@ -16,7 +16,7 @@ from statelessnf.api.access import Access, announced, standing_token
 from statelessnf.api.app import make_app
 from statelessnf.api.server import listening, serve
 from statelessnf.config import Deployment
-from statelessnf.errors import DriverError, NotLeader, OrchestratorError, SnfError, SteeringError, StoreError
+from statelessnf.errors import DriverError, NotLeader, OrchestratorError, Refused, SnfError, SteeringError, StoreError
 from statelessnf.orchestrator.beat_listener import BeatListener
 from statelessnf.orchestrator.controller import Controller
 from statelessnf.orchestrator.drivers.choice import make_driver
@@ -57,7 +57,7 @@ class Lead:
         self._deployment, self._state, self._store, self._leadership = deployment, state, store, leadership
         self._events, self._journal = events, Journal(state, store, events)
         self._hosts = {one.name: WatchedHost(one, make_driver(one, deployment.name)) for one in section.hosts}
-        self._steering = _steering(section, deployment)
+        self._steering = _steering(section, deployment, state.store)
         pipes = deployment.instance.pipes
         self.controller = Controller(
             deployment.name,
@@ -117,9 +117,10 @@ class Lead:
         return tuple(addresses)
 
     async def _work(self, stop: asyncio.Event, text: str) -> None:
-        """Raises NotLeader once another orchestrator leads."""
+        """Raises NotLeader once another orchestrator leads, Refused if we may not steer the switch."""
         try:
-            ended = await self._until_over(stop, text)
+            opened = await self._open_switch()
+            ended = await self._until_over(stop, text, opened)
         finally:
             await self._close()
         if ended == "down":
@@ -127,10 +128,11 @@ class Lead:
         if ended == "lease":
             raise NotLeader("this orchestrator's lease has run out", self._deployment.name, "see snf status")
 
-    async def _until_over(self, stop: asyncio.Event, text: str) -> str:
+    async def _until_over(self, stop: asyncio.Event, text: str, opened: bool) -> str:
         services = {
             "controller": self.controller.run(),
-            "steering": self._steer(),
+            "sweep": self._sweep_all(),
+            "steering": self._steer(opened),
             "traffic": self.controller.watch_traffic(),
             "hosts": self._watch_hosts(),
             "figures": self._figures.run(),
@@ -161,6 +163,22 @@ class Lead:
             except DriverError as error:
                 host.problem = error.line()
 
+    async def _sweep_all(self) -> None:
+        await asyncio.gather(*(self._sweep(host) for host in self._hosts.values()))
+
+    async def _sweep(self, host: WatchedHost) -> None:
+        """Ends what runs there and nobody knows of: it would stand in the way of those that we start."""
+        if not host.measured:
+            return
+        known = self.controller.sightings.known
+        try:
+            found = await host.driver.sweep(self.controller.kept.text, lambda name: name in known)
+        except DriverError as error:
+            host.problem = error.line()
+            return
+        for name in found:
+            self._events.tell("sweep", f"ended on {host.section.name}: the store knows nothing of it", name)
+
     async def _watch_hosts(self) -> None:
         """Hosts that come (back) are measured, and what runs there is adopted; hosts that a reload names are opened."""
         while True:
@@ -171,17 +189,26 @@ class Lead:
             for host in self._hosts.values():
                 if not host.measured and host.driver.reachable:
                     await self._measure(host)
+                    await self._sweep(host)
 
-    async def _steer(self) -> None:
+    async def _open_switch(self) -> bool:
+        """Whether it is open now. Raises Refused if we may not steer it; then nothing is to be started."""
+        try:
+            await self._steering.open(self.controller.switch_changed)
+        except SteeringError as error:
+            self.controller.steersman.problem = error.line()
+            return False
+        return True
+
+    async def _steer(self, opened: bool) -> None:
         """Until the switch is open; then it is told what it was told last, and watched."""
         steersman = self.controller.steersman
-        while True:
+        while not opened:
+            await asyncio.sleep(AGAIN)
             try:
-                await self._steering.open(self.controller.switch_changed)
-                break
-            except SteeringError as error:
+                opened = await self._open_switch()
+            except Refused as error:  # instances run by now, and are to be taken down in order
                 steersman.problem = error.line()
-                await asyncio.sleep(AGAIN)
         steersman.opened()
         self.controller.switch_changed()
         await steersman.run()
@@ -218,8 +245,8 @@ class Lead:
             await host.driver.close()
 
 
-def _steering(section: OrchestratorSection, deployment: Deployment) -> Steering:
+def _steering(section: OrchestratorSection, deployment: Deployment, owner: str) -> Steering:
     """Raises SteeringError for what its kind cannot do."""
     mac = deployment_mac(deployment.name) if deployment.function_class.rewrites else None
     places = [Member(slot.switch_inside, slot.switch_outside) for host in section.hosts for slot in host.slots]
-    return steering_of(section.steering, deployment.name, mac, places)
+    return steering_of(section.steering, deployment.name, mac, places, owner)

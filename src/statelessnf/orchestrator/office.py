@@ -86,7 +86,7 @@ class Office:
                     slots=len(section.slots),
                     used=used.count(section.name),
                     interfaces=[] if capacity is None else list(capacity.interfaces),
-                    problem=host.problem,
+                    problem=host.trouble,
                 )
             )
         return documents

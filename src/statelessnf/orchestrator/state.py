@@ -63,6 +63,7 @@ class State:
 
     def __init__(self, url: StoreUrl, deployment: str, me: str) -> None:
         self._client = StoreClient(url)
+        self.store = _address(url)  # orchestrators with the same one share the lease
         self._me = me
         head = f"statelessnf:{{{deployment}}}:orchestrator"
         self._lease, self._deployment = f"{head}:lease", f"{head}:deployment"
@@ -138,6 +139,12 @@ class State:
             leader = self.leader()
             what = f"another orchestrator leads ({leader})" if leader else "this orchestrator's lease has run out"
             raise NotLeader(what, "orchestrator", "ask that one, or try again in some seconds") from None
+
+
+def _address(url: StoreUrl) -> str:
+    """As it can be written into a deployment file, but without user and password."""
+    database = f"?db={url.database}" if url.kind == "unix" else f"/{url.database}"
+    return url.shown() + (database if url.database else "")
 
 
 def _read(kind: type[Kind], value: bytes) -> Kind:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from statelessnf.errors import DriverError, SteeringError
-from statelessnf.orchestrator.drivers.driver import Capacity, Doomed, Ended, Launch, Slot
+from statelessnf.orchestrator.drivers.driver import Capacity, Doomed, Ended, IsKnown, Launch, Slot
 from statelessnf.orchestrator.steering.steering import Changed, Member
 
 
@@ -40,6 +40,9 @@ class SimulatedDriver:
     def watch_pipes(self, name: str, doomed: Doomed) -> None:
         if name in self.running:
             self.watched[name] = doomed
+
+    async def sweep(self, document: str, known: IsKnown) -> Sequence[str]:
+        return ()
 
     async def stop(self, name: str) -> None:
         self.asked.append(("stop", name))

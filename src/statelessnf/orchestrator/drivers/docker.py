@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
@@ -15,7 +16,8 @@ from statelessnf.errors import DriverError
 from statelessnf.orchestrator.drivers.docker_container import INSTANCE_LABEL, SNF, Handle
 from statelessnf.orchestrator.drivers.docker_engine import Engine
 from statelessnf.orchestrator.drivers.docker_events import Events
-from statelessnf.orchestrator.drivers.driver import STOP_SECONDS, Capacity, Doomed, Ended, Launch
+from statelessnf.orchestrator.drivers.driver import STOP_SECONDS, Capacity, Doomed, Ended, IsKnown, Launch
+from statelessnf.orchestrator.drivers.facts import facts_of
 from statelessnf.orchestrator.drivers.threads import Tasks, whole
 
 
@@ -73,6 +75,15 @@ class DockerDriver:
 
     def watch_pipes(self, name: str, doomed: Doomed) -> None:
         """See `Driver`. The Engine shows no threads: beats tell."""
+
+    async def sweep(self, document: str, known: IsKnown) -> Sequence[str]:
+        """See `Driver`: what has the deployment's labels."""
+        facts = facts_of(document)
+        found = await asyncio.to_thread(self._engine.made_for, facts)
+        strangers = {name: handle for name, handle in found.items() if not known(name)}
+        for handle in strangers.values():
+            await asyncio.to_thread(self._engine.discard, handle)
+        return list(strangers)
 
     async def stop(self, name: str) -> None:
         """See `Driver`."""

@@ -24,6 +24,7 @@ from statelessnf.orchestrator.drivers.facts import Facts
 
 FOLDERS_LABEL = "statelessnf.folders"  # of an image: folders of the host that it needs, as a JSON list
 DEPLOYMENT_LABEL, INSTANCE_LABEL = "statelessnf.deployment", "statelessnf.instance"
+RUN_LABEL = "statelessnf.run-directory"  # of the deployment, where that is on the Engine's machine
 LENT_LABEL = "statelessnf.lent"  # interfaces, and the namespace that they come from, as JSON
 CACHE_VOLUME, CACHE = "statelessnf-cache", "/var/cache/statelessnf"  # compiled functions
 INSIDE = "etc/statelessnf"  # where document and order are, within the container
@@ -88,6 +89,7 @@ def description(launch: Launch, setting: Setting) -> dict[str, Any]:
         "Labels": {
             DEPLOYMENT_LABEL: setting.facts.name,
             INSTANCE_LABEL: launch.order.name,
+            RUN_LABEL: str(setting.facts.run_directory) if setting.local else "",
             LENT_LABEL: json.dumps({"interfaces": launch.slot.interfaces, "home": launch.slot.namespace}),
         },
         "HostConfig": {

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -24,8 +23,10 @@ from statelessnf.orchestrator.drivers.capacity import measured
 from statelessnf.orchestrator.drivers.docker_container import (
     BEFORE_BPF,
     BPF,
+    DEPLOYMENT_LABEL,
     INSTANCE_LABEL,
     LENT_LABEL,
+    RUN_LABEL,
     Handle,
     Setting,
     archive,
@@ -33,6 +34,7 @@ from statelessnf.orchestrator.drivers.docker_container import (
     description,
     handle_of,
 )
+from statelessnf.orchestrator.drivers.docker_knock import knock
 from statelessnf.orchestrator.drivers.driver import Capacity, Launch
 from statelessnf.orchestrator.drivers.facts import Facts, facts_of
 from statelessnf.orchestrator.drivers.interfaces import lend, take_back
@@ -41,6 +43,7 @@ from statelessnf.store.embedded import make_private
 
 FAULTS = (docker.errors.DockerException, requests.RequestException, OSError)
 TIMEOUT = 15.0  # seconds for an answer
+_OLD_API = "1.41"  # any that the SDK knows: its requests are made only once the Engine has said which one it speaks
 _MEGABYTE = 1 << 20
 
 
@@ -57,23 +60,26 @@ class Engine:
     def client(self) -> Any:
         """A connection of its own. Certificates for tcp:// are found as by Docker's own commands (DOCKER_CERT_PATH)."""
         with self._asked("cannot be reached"):
-            self._knock()
-            options = kwargs_from_env({**os.environ, "DOCKER_HOST": self.address})
-            return docker.APIClient(timeout=TIMEOUT, use_ssh_client=self.address.startswith("ssh://"), **options)
+            knock(self.address)
+            with closing(self._client(_OLD_API)) as asking:
+                version = asking.version(api_version=False)["ApiVersion"]
+            return self._client(version)
+
+    def _client(self, version: str) -> Any:
+        options = kwargs_from_env({**os.environ, "DOCKER_HOST": self.address})
+        by_ssh = self.address.startswith("ssh://")
+        client = docker.APIClient(version=version, timeout=TIMEOUT, use_ssh_client=by_ssh, **options)
+        client.trust_env = False  # or REQUESTS_CA_BUNDLE, which is for the web, would come before the Engine's own
+        return client
 
     @property
     def _api(self) -> Any:
         with self._connecting:
             if self._known is None:
                 self._known = self.client()
-            self._knock()
+            elif self.local:
+                knock(self.address)
             return self._known
-
-    def _knock(self) -> None:
-        """Raises OSError if nobody listens: the SDK would leave its socket to the garbage collector."""
-        if self.local:
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(self.address.removeprefix("unix://"))
 
     def close(self) -> None:
         """Lets go of the connection."""
@@ -93,8 +99,7 @@ class Engine:
         """The container with its files, not started yet. Raises DriverError; then nothing is left."""
         facts = facts_of(launch.document)
         self._check(launch, facts)
-        with self._asked(f"has no image {self._image!r}", "make it (make image), or pull it"):
-            image = self._api.inspect_image(self._image)
+        image = self._found_image()
         with self._asked("cannot make a container"):
             made = self._made(launch, Setting(facts, image, self._command, self.local))
         handle = Handle(container=made, interfaces=launch.slot.interfaces, home=launch.slot.namespace)
@@ -120,14 +125,12 @@ class Engine:
 
     def search(self, name: str) -> Handle | None:
         """That of the container which was made for the instance of that name. Raises DriverError."""
-        filters = {"label": [f"{INSTANCE_LABEL}={name}", LENT_LABEL]}
-        with self._asked("does not list its containers"):
-            found = self._api.containers(all=True, filters=filters)
-        try:
-            return handle_of(found[0]) if found else None
-        except ValueError as error:
-            what = f"container {found[0]['Id'][:12]} is labelled as instance {name}, and is none of ours"
-            raise DriverError(what, self.address, "remove it") from error
+        return self._labelled(f"{INSTANCE_LABEL}={name}").get(name)
+
+    def made_for(self, facts: Facts) -> dict[str, Handle]:
+        """Containers of the deployment with that run directory, by instance; none of an Engine elsewhere."""
+        labels = f"{DEPLOYMENT_LABEL}={facts.name}", f"{RUN_LABEL}={facts.run_directory}"
+        return self._labelled(*labels) if self.local else {}
 
     def last_words(self, handle: Handle) -> str:
         """The last line of what it said on standard error; empty if that is not known any more."""
@@ -159,6 +162,27 @@ class Engine:
         finally:
             with self._asked("cannot remove a container"), suppress(docker.errors.NotFound):
                 self._api.remove_container(handle.container, force=True)
+
+    def _found_image(self) -> Any:
+        with self._asked("does not say what images it has"):
+            try:
+                return self._api.inspect_image(self._image)
+            except docker.errors.ImageNotFound:
+                what, do = f"Docker has no image {self._image!r}", "make it there (make image), or pull it"
+                raise DriverError(what, self.address, do) from None
+
+    def _labelled(self, *labels: str) -> dict[str, Handle]:
+        filters = {"label": [*labels, INSTANCE_LABEL, LENT_LABEL]}
+        with self._asked("does not list its containers"):
+            found = self._api.containers(all=True, filters=filters)
+        return {one["Labels"][INSTANCE_LABEL]: self._handle_of(one) for one in reversed(found)}  # newest first
+
+    def _handle_of(self, container: dict[str, Any]) -> Handle:
+        try:
+            return handle_of(container)
+        except ValueError as error:
+            what = f"container {container['Id'][:12]} is labelled as an instance, and is none of ours"
+            raise DriverError(what, self.address, "remove it") from error
 
     def _made(self, launch: Launch, setting: Setting) -> str:
         name = container_name(setting.facts, launch)
@@ -192,10 +216,10 @@ class Engine:
             raise
 
     @contextmanager
-    def _asked(self, what: str, do: str = "") -> Iterator[None]:
+    def _asked(self, what: str) -> Iterator[None]:
         try:
             yield
         except FAULTS as error:
-            said = getattr(error, "explanation", None) or error
-            do = do or "see that the Engine runs there, and that you may use it"
+            said = getattr(error, "explanation", None) or getattr(error, "strerror", None) or error
+            do = "see that the Engine runs there, and that you may use it"
             raise DriverError(f"Docker {what}: {said}", self.address, do) from error

@@ -6,7 +6,7 @@ orchestrator keeps in the store, is all that it needs to adopt an instance that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
@@ -74,6 +74,7 @@ class Capacity:
     limits_memory: bool = True  # whether `Launch.memory_mb` is enforced there
 
 
+IsKnown = Callable[[str], bool]  # name of an instance; called in any thread
 Ended = Callable[[str, str], None]  # name of the instance, why it ended, if that is known
 Doomed = Callable[[str], None]  # name of the instance
 
@@ -111,6 +112,13 @@ class Driver(Protocol):
         """The instance works: `doomed` is called, within the event loop, as soon as one of its pipes has ended.
 
         That is sooner than the end of the instance. Where it cannot be seen, nothing happens.
+        """
+
+    async def sweep(self, document: str, known: IsKnown) -> Sequence[str]:
+        """Ends instances of that deployment (text of its file) that are not `known`, at once. Returns their names.
+
+        An orchestrator that was killed has left them, with a store that ended before they had come to use it. They have
+        ended when this returns. What is being started meanwhile is to be known before its `start` is called.
         """
 
     async def stop(self, name: str) -> None:

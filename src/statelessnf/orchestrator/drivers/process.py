@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -18,10 +19,10 @@ from pathlib import Path
 
 from statelessnf.errors import DriverError
 from statelessnf.orchestrator.drivers.capacity import measured
-from statelessnf.orchestrator.drivers.driver import STOP_SECONDS, Capacity, Doomed, Ended, Launch
+from statelessnf.orchestrator.drivers.driver import STOP_SECONDS, Capacity, Doomed, Ended, IsKnown, Launch
 from statelessnf.orchestrator.drivers.facts import facts_of
 from statelessnf.orchestrator.drivers.pipe_threads import PipeThreads
-from statelessnf.orchestrator.drivers.process_files import Files, write_files
+from statelessnf.orchestrator.drivers.process_files import FOLDER, Files, write_files
 from statelessnf.orchestrator.drivers.process_handle import Handle, find, parsed, search
 from statelessnf.orchestrator.drivers.process_memory import MemoryGroups
 from statelessnf.orchestrator.drivers.spawn import spawn
@@ -94,6 +95,10 @@ class ProcessDriver:
         if running is not None and running.pipes is None:
             running.pipes = PipeThreads(running.handle.pid, lambda: doomed(name))
 
+    async def sweep(self, document: str, known: IsKnown) -> Sequence[str]:
+        """See `Driver`: what has files in the deployment's run directory."""
+        return await asyncio.to_thread(self._sweep, facts_of(document).run_directory / FOLDER, known)
+
     async def stop(self, name: str) -> None:
         """See `Driver`."""
         running = self._running.get(name)
@@ -142,9 +147,21 @@ class ProcessDriver:
                 what, launch.order.name, "see that the orchestrator may write its control groups"
             ) from error
 
+    def _sweep(self, folder: Path, known: IsKnown) -> list[str]:
+        strangers = [path.stem for path in folder.glob("*.json") if not known(path.stem)]
+        for files in (Files(folder, name) for name in strangers):
+            handle = search(files.name)
+            pidfd = None if handle is None else find(handle, str(files.order))
+            if handle is None or pidfd is None:
+                self._clear(files)
+            else:
+                self._undo(Running(files, pidfd, handle))
+        return strangers
+
     def _undo(self, running: Running) -> None:
         """In a thread: as if it had never been started."""
         send(running.pidfd, signal.SIGKILL)
+        select.select([running.pidfd], [], [], self._patience)
         with suppress(ChildProcessError):
             os.waitid(os.P_PIDFD, running.pidfd, os.WEXITED)
         os.close(running.pidfd)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from statelessnf.api.problems import Problem
 from statelessnf.errors import ConfigError, DriverError
-from statelessnf.orchestrator.drivers.driver import Capacity, Doomed, Ended, Launch
+from statelessnf.orchestrator.drivers.driver import Capacity, Doomed, Ended, IsKnown, Launch
 from statelessnf.orchestrator.drivers.threads import Tasks
 from statelessnf.orchestrator.drivers.wire import (
     CAPACITY,
@@ -98,6 +98,10 @@ class RemoteDriver:
 
     def watch_pipes(self, name: str, doomed: Doomed) -> None:
         """See `Driver`. The host's agent tells only of instances that have ended: beats are sooner."""
+
+    async def sweep(self, document: str, known: IsKnown) -> Sequence[str]:
+        """See `Driver`. None: agents are not asked for what nobody here knows."""
+        return ()
 
     async def stop(self, name: str) -> None:
         """See `Driver`."""

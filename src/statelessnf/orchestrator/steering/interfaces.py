@@ -11,6 +11,7 @@ import errno
 import socket
 import struct
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fcntl import ioctl
 from pathlib import Path
@@ -43,11 +44,14 @@ class Interfaces:
 
     def __init__(self, namespace: Namespace | None) -> None:
         self._namespace = namespace
-        with entered(namespace):
-            self._any = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self.news = tuple(socket.socket(socket.AF_NETLINK, _KIND, family) for family in _GROUPS)
-        for news, groups in zip(self.news, _GROUPS.values(), strict=True):
-            news.bind((0, groups))
+        with ExitStack() as undo:
+            with entered(namespace):
+                self._any = undo.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                families = (socket.socket(socket.AF_NETLINK, _KIND, family) for family in _GROUPS)
+                self.news = tuple(undo.enter_context(news) for news in families)
+            for news, groups in zip(self.news, _GROUPS.values(), strict=True):
+                news.bind((0, groups))
+            undo.pop_all()
 
     def read(self, names: Iterable[str]) -> dict[str, Link]:
         """Those of these that are there."""

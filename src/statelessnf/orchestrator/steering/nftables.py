@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
-from statelessnf.errors import SteeringError
+from statelessnf.errors import Refused, SteeringError
 from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.steering.members import Places, checked
 from statelessnf.orchestrator.steering.nftables_table import Table
@@ -27,24 +27,29 @@ class NftablesSteering:
     """`Steering` (steering.py) by the table `netdev snf-<name>`; other tables are left alone.
 
     `places`: ports of all instances that there may be. They are watched from the beginning, and what an instance sends
-    there is carried on, also while it gets nothing. Members of `steer` are added to them.
+    there is carried on, also while it gets nothing. Members of `steer` are added to them. `owner`: see ownership.py.
     """
 
-    def __init__(self, ports: Ports, name: str, namespace: str | None = None, places: Sequence[Member] = ()) -> None:
+    def __init__(
+        self, ports: Ports, name: str, namespace: str | None = None, places: Sequence[Member] = (), owner: str = ""
+    ) -> None:
         self._namespace = Namespace(namespace) if namespace is not None else None
-        self._make = lambda: Table(ports, name, self._namespace, Places(places))
+        self._make = lambda: Table(ports, name, owner, self._namespace, Places(places))
         self._table: Table | None = None
         self._told = False, frozenset[str](), 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nftables")
         self._stirred = asyncio.Event()
 
     async def open(self, changed: Changed) -> None:
-        """See Steering. Raises SteeringError: no such namespace, no nftables, no permission."""
+        """See Steering. Raises SteeringError: no such namespace, no nftables; Refused: not ours, no permission."""
         self._changed = changed
         try:
             self._table = await self._run(self._make)
+        except PermissionError as error:  # which does not come with time
+            what = f"this user may not steer by nftables: {error.strerror}"
+            raise Refused(what, where_is(self._namespace), "run it as root (CAP_NET_ADMIN, CAP_SYS_ADMIN)") from error
         except OSError as error:
-            what, do = f"cannot be entered: {error.strerror}", "run it as root, and make the namespace"
+            what, do = f"cannot be entered: {error.strerror}", "make the namespace"
             raise SteeringError(what, where_is(self._namespace), do) from error
         self._told = self.connected, self.lost, self.restored
         for news in self._table.interfaces.news:

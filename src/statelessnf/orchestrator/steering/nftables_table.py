@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from statelessnf.errors import SteeringError
+from statelessnf.errors import Refused, SteeringError
 from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.steering.interfaces import Interfaces, Link
 from statelessnf.orchestrator.steering.libnftables import Nftables
 from statelessnf.orchestrator.steering.members import Places, reachable
+from statelessnf.orchestrator.steering.ownership import check_owner
 from statelessnf.orchestrator.steering.rules import removal, ruleset, table_of
 from statelessnf.orchestrator.steering.steering import Member, Ports
 from statelessnf.orchestrator.steering.where import where_is
@@ -21,11 +22,13 @@ from statelessnf.orchestrator.steering.where import where_is
 class Table:
     """`usable`, `lost` and `restored` may be read in any thread; they say what was found last."""
 
-    def __init__(self, ports: Ports, name: str, namespace: Namespace | None, places: Places) -> None:
+    def __init__(self, ports: Ports, name: str, owner: str, namespace: Namespace | None, places: Places) -> None:
+        """Raises SteeringError; Refused: the table is another owner's (ownership.py)."""
         self._ports, self._name, self._where = ports, table_of(name), where_is(namespace)
-        self._places = places
+        self._places, self._owner = places, owner
         self._wanted: tuple[Member, ...] | None = None  # None: nothing has been steered yet
         self._links: dict[str, Link] = {}  # those of our ports that are there
+        self._taken = False  # somebody else's rules are there
         self._behind = False  # the rules are not those for these links
         self._listed: str | None = None  # the rules as nftables shows them, once looked at since they were put
         self.restored = 0  # how often others' changes of the rules were undone
@@ -33,8 +36,9 @@ class Table:
         try:
             self._nftables = Nftables(namespace)
             self._nftables.apply("list tables netdev")
+            check_owner(self._nftables.listed(self._name), owner, self._where, self._name)
             self._read()
-        except SteeringError:
+        except (SteeringError, Refused):
             self.interfaces.close()
             raise
 
@@ -50,6 +54,8 @@ class Table:
 
     def put(self, members: tuple[Member, ...]) -> None:
         """These from now on. Raises SteeringError: then those before. Tried again where an interface has just gone."""
+        if self._taken:
+            self._check_ours(self._nftables.listed(self._name))
         if self._places.add(members):
             self._read()
         known = self._links
@@ -81,7 +87,8 @@ class Table:
         return {port: sent[port] for port in self._places if port in sent}
 
     def remove(self) -> None:
-        """The table is gone, and does not come back by itself."""
+        """The table is gone, and does not come back by itself. Raises SteeringError if it is not ours any more."""
+        self._check_ours(self._nftables.listed(self._name))
         self._nftables.apply(removal(self._name))
         self._wanted = None
 
@@ -93,9 +100,19 @@ class Table:
     def _spoilt(self) -> bool:
         """Whether the rules are others than those that were put; known from the first look after that."""
         listed = self._nftables.listed(self._name)
+        self._check_ours(listed)
         if self._listed is None:
             self._listed = listed
         return not listed or listed != self._listed
+
+    def _check_ours(self, listed: str) -> None:
+        self._taken = True
+        try:
+            check_owner(listed, self._owner, self._where, self._name)
+        except Refused as error:
+            self._behind = True
+            raise SteeringError(error.what, error.where, error.do) from None
+        self._taken = False
 
     def _read(self) -> None:
         self._links = self.interfaces.read((self._ports.clients, self._ports.servers, *self._places))
@@ -108,5 +125,7 @@ class Table:
             raise SteeringError(f"the switch has no port {missing[0]!r}", self._where, "make it, or name another one")
         inside = [port for port in self._places.inside if port in self._links]
         outside = [port for port in self._places.outside if port in self._links]
-        self._nftables.apply(ruleset(self._name, self._ports, reachable(members, self.lost), inside, outside))
+        self._nftables.apply(
+            ruleset(self._name, self._ports, reachable(members, self.lost), inside, outside, self._owner)
+        )
         self._behind, self._listed = False, None

@@ -12,6 +12,7 @@ from math import gcd
 from typing import Literal
 
 from statelessnf.errors import SteeringError
+from statelessnf.orchestrator.steering.ownership import mark
 from statelessnf.orchestrator.steering.steering import Member, Ports
 
 _Side = Literal["inside", "outside"]
@@ -29,13 +30,15 @@ def removal(table: str) -> str:
     return f"add table {table}\ndelete table {table}"
 
 
-def ruleset(table: str, ports: Ports, members: Sequence[Member], inside: Sequence[str], outside: Sequence[str]) -> str:
+def ruleset(
+    table: str, ports: Ports, members: Sequence[Member], inside: Sequence[str], outside: Sequence[str], owner: str = ""
+) -> str:
     """The whole table as nftables text. Every port named in it must be there, or nftables refuses all of it.
 
     `inside` and `outside` are the ports at which instances may send, whether they are given traffic or not. `flow`: by
     a hash of the client's address and its TCP, UDP or SCTP port, read where they stand in each direction, so that both
     choose the same member; IP packets without ports (ICMP, later fragments) by the client's address; others by turns.
-    Raises SteeringError: a name that nftables cannot be told.
+    `owner`: see ownership.py. Raises SteeringError: a name that nftables cannot be told.
     """
     from_clients = _given(ports, members, "inside", "s", members[:1])
     from_servers = _given(ports, members, "outside", "d", members[-1:])
@@ -45,7 +48,7 @@ def ruleset(table: str, ports: Ports, members: Sequence[Member], inside: Sequenc
     ]
     chains += [_chain("to_clients", inside, [f"fwd to {_quoted(ports.clients)}"])] if inside else []
     chains += [_chain("to_servers", outside, [f"fwd to {_quoted(ports.servers)}"])] if outside else []
-    return "\n".join([removal(table), f"table {table} {{", *chains, "}"])
+    return "\n".join([removal(table), f"table {table} {{", mark(owner), *chains, "}"])
 
 
 def _given(ports: Ports, members: Sequence[Member], side: _Side, client: str, one: Sequence[Member]) -> list[str]:

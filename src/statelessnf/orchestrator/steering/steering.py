@@ -46,7 +46,10 @@ class Steering(Protocol):
     """One switch. Every method raises SteeringError: what failed, where, what to do."""
 
     async def open(self, changed: Changed) -> None:
-        """Begins; `changed` is called, within the event loop, whenever one of the properties became another."""
+        """Begins; `changed` is called, within the event loop, whenever one of the properties became another.
+
+        Raises Refused if somebody else steers the switch for a deployment of this name, or if this user may not.
+        """
 
     @property
     def connected(self) -> bool:
