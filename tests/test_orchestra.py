@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from orchestra_rules import check
 from statelessnf.orchestrator.backoff import Backoff
+from statelessnf.orchestrator.levels import Ladder
 from statelessnf.orchestrator.model import (
     Desired,
     Forget,
@@ -98,7 +99,7 @@ class Orchestra:
     def _sighting(self, body: Body) -> Sighting:
         health, since = self.suspicion.health(body.name)
         share = self.load / len(self.steered) if body.name in self.steered else 0.0
-        load = Load(min(share, 1.0), max(share - 1, 0) * 1e6, 50.0, min(share, 1.0) * 1e6)
+        load = Load(min(share, 1.0), max(share - 1, 0) * 1e6, 50.0, min(share, 1.0) * 1e6, min(share, 1.0))
         faults = self.suspicion.faults(body.name, self.now)
         return Sighting(
             body.name, body.place, body.revision, health, since, load, faults=faults, stopping=body.stopping
@@ -118,7 +119,7 @@ class Orchestra:
 
     def _decide(self) -> None:
         observed = self.observed()
-        self.scaling = decide(self.scaling, SECTION, self.minimum, self.maximum, observed)
+        self.scaling = decide(self.scaling, SECTION, Ladder(self.minimum, self.maximum), observed)
         actions = plan(self.desired, observed)
         check(self.desired, observed, actions)
         for action in actions:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from statelessnf.orchestrator.levels import Ladder
 from statelessnf.orchestrator.model import Health, Load, Observed, Place, Sighting
 from statelessnf.orchestrator.scaling import Scaling, decide
 from statelessnf.orchestrator.section import ScalingSection
@@ -44,7 +45,7 @@ class Crowd:
         there = max(self.carriers - self.missing, 0)
         share = load / there if there else 0.0
         drops = max(share - 1.0, 0.0) * 1e6 + (share * 1e4 if share > self.bursts else 0.0)
-        each = Load(min(share, 1.0), drops, self.slow * share, share * 1e6 - drops)
+        each = Load(min(share, 1.0), drops, self.slow * share, share * 1e6 - drops, min(share, 1.0))
         healths = [Health.suspected if number < self.silent else Health.live for number in range(there)]
         some = [Sighting(f"i{n}", Place("h", n), 1, health, 0.0, each) for n, health in enumerate(healths)]
         return Observed(self.now, (), tuple(some), tuple(one.name for one in some))
@@ -55,7 +56,7 @@ class Crowd:
             self.now += STEP
             before, self.state = (
                 self.state,
-                decide(self.state, self.section, self.minimum, self.maximum, self.observed(load)),
+                decide(self.state, self.section, Ladder(self.minimum, self.maximum), self.observed(load)),
             )
             if before.size != self.state.size:
                 self.sizes.append(self.state.size)
@@ -194,7 +195,7 @@ def test_nothing_is_decided_while_a_carrier_is_silent_or_nobody_carries(load: fl
     crowd.silent, crowd.missing = 0, 2
     assert crowd.run(load, 30) == 2
     unknown = replace(crowd.observed(load), steered=None)
-    assert decide(crowd.state, SECTION, 1, 8, unknown).size == 2
+    assert decide(crowd.state, SECTION, Ladder(1, 8), unknown).size == 2
 
 
 def test_load_taken_over_from_a_lost_one_is_no_reason() -> None:
