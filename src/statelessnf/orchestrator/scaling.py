@@ -22,6 +22,7 @@ from statelessnf.orchestrator.levels import Ladder, Level
 from statelessnf.orchestrator.model import Health, Observed, Sighting
 from statelessnf.orchestrator.section import ScalingSection
 
+MEASURED = 1.5  # seconds for which one has been live until its load is that of a carrier (loads.py)
 RELIEF = 0.8  # of the load under which there was more for drops or latency: below, it may go again
 
 
@@ -53,6 +54,7 @@ class _Strain:
     worth: int  # pipes of all of them
     work: float  # sum of their utilisations
     busiest: float  # utilisation of the busiest pipe of the average carrier
+    newest: float  # since when the last of them is live
     offered: float  # work with what was dropped
     drops: float  # packets a second
     packets: float  # that came a second, dropped or not
@@ -96,6 +98,7 @@ def _strain(carriers: list[Sighting]) -> _Strain:
         sum(one.pipes for one in carriers),
         sum(load.work for load in loads),
         sum(one.pipes * one.load.utilisation for one in carriers) / sum(one.pipes for one in carriers),
+        max(one.since for one in carriers),
         sum(load.work * (1 + load.receive_drops / load.packets if load.packets else 1.0) for load in loads),
         drops,
         packets + drops,
@@ -135,7 +138,7 @@ def _noted(state: Scaling, section: ScalingSection, strain: _Strain, ladder: Lad
     saturated = strain.work / strain.worth > section.high  # there may be more work than is seen
     less = ladder.down(state.level)
     enough = less is not None and less.worth >= state.floor and strain.work / less.worth < section.low
-    low = enough and not high and not saturated
+    low = enough and not high and not saturated and now - strain.newest >= MEASURED
     high_since = now if state.high_since is None else state.high_since
     low_since = now if state.low_since is None else state.low_since
     return replace(state, high_since=high_since if high else None, low_since=low_since if low else None)
