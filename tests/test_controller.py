@@ -202,9 +202,10 @@ def test_pipes_follow_the_load_until_the_operator_sets_the_size(state: State) ->
     async def acts(play: Play) -> None:
         beating = await settled(play)
         least, play.packets = 2, FULL
-        while not (play.controller.settled and numbers(play) == [2, 2]):
-            least = min(least, len(play.switch.told[-1]))
-            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            while not (play.controller.settled and numbers(play) == [2, 2]):
+                least = min(least, len(play.switch.told[-1]))
+                await asyncio.sleep(0)
         assert least == 2
         Wishes(play.controller).resize(3)
         play.packets = 3 * FULL
