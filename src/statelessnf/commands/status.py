@@ -102,19 +102,8 @@ def _problems(found: Overview) -> list[str]:
 
 
 def _instances(instances: list[InstanceDocument]) -> RenderableType:
-    columns = (
-        "instance",
-        "host",
-        "health",
-        "for",
-        "traffic",
-        "busy",
-        "packets/s",
-        "latency",
-        "pipes",
-        "faults",
-        "revision",
-    )
+    load = ("busy", "packets/s", "latency")
+    columns = ("instance", "host", "health", "for", "traffic", *load, "pipes", "faults", "revision")
     styles = [HEALTH_STYLES.get(one.health, "") for one in instances]
     return table(columns, [_row(one) for one in instances], styles)
 
@@ -123,17 +112,8 @@ def _row(one: InstanceDocument) -> tuple[object, ...]:
     traffic = "drained" if one.drained else "yes" if one.steered else "no"
     load = (f"{one.load.utilisation:.0%}", f"{one.load.packets:,.0f}", f"{one.load.latency_us:.0f} µs")
     where = f"{one.host}/{one.slot}"
-    return (
-        one.name,
-        where,
-        one.health,
-        seconds(one.health_seconds),
-        traffic,
-        *load,
-        one.pipes,
-        one.faults,
-        one.revision,
-    )
+    life = (one.health, seconds(one.health_seconds))
+    return (one.name, where, *life, traffic, *load, one.pipes, one.faults, one.revision)
 
 
 def _hosts(hosts: list[HostDocument]) -> RenderableType:
