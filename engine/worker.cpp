@@ -100,6 +100,9 @@ void Worker::receive() {
       idler.idle(monotonic_ns(), -1, longest);
     }
   }
+  const std::uint64_t until = monotonic_ns() + drain_ns;
+  while (ring_->pump() > 0 && monotonic_ns() < until) {
+  }
   receiving_.store(false, std::memory_order_release);
 }
 
@@ -130,15 +133,15 @@ std::uint64_t Worker::wait_ns(std::uint64_t now_ns) const {
   return heart_ ? std::min(wait, heart_->wait_ns(now_ns)) : wait;
 }
 
-// What the receiving thread has taken from the port is still to be processed, until it has ended and its queue is
-// empty.
+// Traffic goes elsewhere by now, but what came before may still wait in the port: all of it is processed, and what the
+// receiving thread has taken from there, until it has ended and its queue is empty.
 void Worker::drain() {
   const std::uint64_t until = monotonic_ns() + drain_ns;
-  bool more = ring_ != nullptr;
+  bool more = true;
   while ((more || !pipe_->idle()) && monotonic_ns() < until) {
     const bool receiving = receiving_.load(std::memory_order_acquire);
     const unsigned received = pipe_->step(monotonic_ns());
-    more = ring_ && (receiving || received > 0);
+    more = received > 0 || (ring_ && receiving);
     if (received == 0) sched_yield();
   }
   pipe_->abandon();

@@ -35,9 +35,9 @@ FIGURES = {
 
 def instance(name: str, slot: int, **differing: object) -> InstanceDocument:
     document = InstanceDocument(
-        name=name, host="here", slot=slot, revision=1, health="live", health_seconds=12.5, steered=True, drained=False,
-        faults=0, load=LoadDocument(utilisation=0.25, receive_drops=0.0, latency_us=14.0, packets=5000.0), beats=2500,
-        figures=dict(FIGURES),
+        name=name, host="here", slot=slot, revision=1, pipes=1, health="live", health_seconds=12.5, steered=True,
+        drained=False, faults=0, beats=2500,
+        load=LoadDocument(utilisation=0.25, receive_drops=0.0, latency_us=14.0, packets=5000.0), figures=dict(FIGURES),
     )  # fmt: skip
     return document.model_copy(update=differing)
 
@@ -65,7 +65,7 @@ class FakeFace:
     def deployment(self) -> DeploymentDocument:
         return DeploymentDocument(
             name="edge", function="firewall", revision=self.revision, leader=self.leader, size=self.wanted or 2,
-            minimum=1, maximum=4, spares=1, scaling=self.wanted is None, settled=True, store="embedded",
+            pipes=1, minimum=1, maximum=4, spares=1, scaling=self.wanted is None, settled=True, store="embedded",
             problem=self.problem,
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
@@ -17,12 +17,12 @@ from statelessnf.orchestrator.section import OrchestratorSection
 from statelessnf.orchestrator.state import Entry, Kept, State
 
 
-def section() -> OrchestratorSection:
-    """One host, `here`, with four slots."""
+def section(scaling: Mapping[str, float] | None = None) -> OrchestratorSection:
+    """One host, `here`, with four slots; `scaling`: its options, None: it is off."""
     document = {
         "minimum": 2,
         "maximum": 4,
-        "scaling": {"enabled": False},
+        "scaling": {"enabled": False} if scaling is None else dict(scaling),
         "detection": {"limit_ms": 100},
         "steering": {"kind": "nftables", "clients": "clients", "servers": "servers"},
         "hosts": [{"name": "here", "slots": [slot.model_dump() for slot in slots(4)]}],
@@ -31,7 +31,10 @@ def section() -> OrchestratorSection:
 
 
 class Play:
-    """A controller over a fake driver and a fake switch, with its state in a real store."""
+    """A controller over a fake driver and a fake switch, with its state in a real store.
+
+    `packets`: that each instance has received when it beats the next time, for each beat so far.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Play:
             self.events,
             lambda: self.leads,
         )
+        self.packets = 0
         self._sequence = 0
         self._tasks: list[asyncio.Task[object]] = []
 
@@ -73,12 +77,17 @@ class Play:
             self._tasks.append(asyncio.ensure_future(work))
 
     def beat(self, *names: str, available: bool = True) -> None:
-        """One beat of each of them."""
+        """One beat of each pipe of each of them."""
         self._sequence += 1
         now = asyncio.get_running_loop().time()
         for name in names:
             token = bytes.fromhex(self.controller.sightings.known[name].entry.token)
-            self.controller.heard(token, beat(token, self._sequence, available=available), now)
+            launch = self.driver.running.get(name)
+            pipes = 1 if launch is None else launch.order.pipes
+            for pipe in range(pipes):
+                received = self.packets * self._sequence // pipes
+                heard = beat(token, self._sequence, available=available)
+                self.controller.heard(token, heard._replace(pipe=pipe, pipes=pipes, received=received), now)
 
     async def beating(self, *silent: str) -> None:
         """Every instance that runs beats, all the time, but those that are silent; until it is cancelled."""
@@ -100,10 +109,12 @@ def beat(token: bytes, sequence: int, *, available: bool = True) -> Beat:
 
 
 @asynccontextmanager
-async def playing(state: State, kept: Kept, driver: SimulatedDriver) -> AsyncIterator[Play]:
+async def playing(
+    state: State, kept: Kept, driver: SimulatedDriver, scaling: Mapping[str, float] | None = None
+) -> AsyncIterator[Play]:
     """A play that has begun; it ends with the block."""
     with ThreadPoolExecutor(1) as store:
-        play = Play(state, store, kept, section(), driver)
+        play = Play(state, store, kept, section(scaling), driver)
         await play.begin(state.instances())
         try:
             yield play

@@ -13,7 +13,7 @@ import socketserver
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -56,7 +56,7 @@ class Echo(socketserver.StreamRequestHandler):
 class OrchestraLab:
     """See `orchestra_lab`. `connections` stay open all along."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, alter: Callable[[str], str] = str) -> None:
         build(find_function("firewall"))
         self.lab = stack.enter_context(Lab())
         self.topology = stack.enter_context(Topology(self.lab, 4))
@@ -65,7 +65,7 @@ class OrchestraLab:
         self.file = write_deployment(self.lab.folder, "embedded", [UDP_PORT])
         self.run_directory = self.lab.folder / "run"
         self.plain = self.file.read_text()
-        self.text = self.written(self.plain)
+        self.text = alter(self.written(self.plain))
         self.file.write_text(self.text)
         self.orchestra = stack.enter_context(Orchestra(self.control, self.file, self.run_directory))
         stack.enter_context(serving(self.topology.server, self.topology.server_address, ECHO_PORT, Echo))
@@ -185,7 +185,7 @@ def run_snf(namespace: Namespace, *words: str | Path) -> subprocess.CompletedPro
 
 
 @contextmanager
-def orchestra_lab() -> Iterator[OrchestraLab]:
-    """Two instances carry when the block begins; everything is gone when it ends."""
+def orchestra_lab(alter: Callable[[str], str] = str) -> Iterator[OrchestraLab]:
+    """`minimum` instances carry when the block begins; everything is gone when it ends. `alter`: the file."""
     with ExitStack() as stack:
-        yield OrchestraLab(stack)
+        yield OrchestraLab(stack, alter)

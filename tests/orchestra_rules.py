@@ -107,15 +107,20 @@ def check_starts(desired: Desired, observed: Observed, starts: list[Start]) -> N
         assert host.reachable
         assert host.not_before <= observed.now
         assert 0 <= start.place.slot < host.slots
-        assert start.revision == desired.revision
+        assert (start.revision, start.pipes) == (desired.revision, desired.pipes)
     running = [
         one
         for one in observed.instances
         if not failed(desired, observed, one) and (not one.drained or hosts[one.place.host].reachable)
     ]
-    replacing = any(one.revision != desired.revision or one.faults >= desired.faults or one.drained for one in running)
+    replacing = any(unlike(desired, one) or one.faults >= desired.faults or one.drained for one in running)
     most = desired.maximum + desired.spares + replacing if desired.size else 0
     assert not starts or len(running) + len(starts) <= most
+
+
+def unlike(desired: Desired, one: Sighting) -> bool:
+    """Whether it is another one than would be started now."""
+    return (one.revision, one.pipes) != (desired.revision, desired.pipes)
 
 
 def failed(desired: Desired, observed: Observed, one: Sighting) -> bool:

@@ -18,7 +18,6 @@ from statelessnf.orchestrator.model import (
     Host,
     Kill,
     Observed,
-    Place,
     Sighting,
     Start,
     Steer,
@@ -93,7 +92,7 @@ class World:
         if isinstance(action, Forget):
             del self.instances[action.name]
         elif isinstance(action, Start):
-            self._start(action.place, action.revision)
+            self._start(action)
         elif self.drawn() == 1:
             return  # the switch refuses, the driver fails: nothing has happened
         elif isinstance(action, Steer):
@@ -101,14 +100,15 @@ class World:
         elif isinstance(action, Stop | Kill):
             self.instances[action.name] = replace(self.instances[action.name], stopping=True)
 
-    def _start(self, place: Place, revision: int) -> None:
+    def _start(self, start: Start) -> None:
         draw = self.drawn()
         if draw == 1:
-            self.hosts[place.host] = replace(self.hosts[place.host], not_before=self.now + BACK_OFF)
+            host = start.place.host
+            self.hosts[host] = replace(self.hosts[host], not_before=self.now + BACK_OFF)
             return
         self.started += 1
         name = f"new-{self.started}"
-        self.instances[name] = Sighting(name, place, revision, Health.starting, self.now)
+        self.instances[name] = Sighting(name, start.place, start.revision, Health.starting, self.now, pipes=start.pipes)
         if draw == MUTE:
             self.mute.add(name)
 

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import valkey
 
-from fake_orchestra import Play, playing, until
+from fake_orchestra import Play, playing, section, until
 from statelessnf.bench.simulated.world import SimulatedDriver
 from statelessnf.errors import Refused
 from statelessnf.orchestrator.drivers.driver import Launch
 from statelessnf.orchestrator.model import Health
-from statelessnf.orchestrator.state import Kept, State
+from statelessnf.orchestrator.state import Entry, Kept, State
 from statelessnf.orchestrator.wishes import Wishes
 from statelessnf.store.url import unix_url
 
 pytestmark = pytest.mark.beside
 
 KEPT = Kept(revision=1, text="", path="edge.toml", size=2)
+PIPES = {"most_pipes": 2, "capacity": 1000, "up_s": 0, "cool_down_s": 0}
+FULL = 5  # packets a beat, one in 5 ms, that make a pipe of PIPES fully utilised
 Acts = Callable[[Play], Awaitable[None]]
 
 
@@ -34,11 +36,17 @@ def state(services_server: Path) -> Iterator[State]:
         yield state
 
 
-def played(state: State, acts: Acts, kept: Kept = KEPT, driver: SimulatedDriver | None = None) -> Play:
+def played(
+    state: State,
+    acts: Acts,
+    kept: Kept = KEPT,
+    driver: SimulatedDriver | None = None,
+    scaling: Mapping[str, float] | None = None,
+) -> Play:
     """After `acts`."""
 
     async def play() -> Play:
-        async with playing(state, kept, driver or SimulatedDriver()) as play:
+        async with playing(state, kept, driver or SimulatedDriver(), scaling) as play:
             await acts(play)
             return play
 
@@ -216,6 +224,75 @@ def test_a_successor_adopts_and_disturbs_nothing(state: State) -> None:
     assert again.driver.asked == []
     assert [event.instance for event in again.events.after(0) if event.kind == "adopt"] == [stays]
     assert [event.instance for event in again.events.after(0) if event.kind == "end"] == [lost]
+
+
+def numbers(play: Play) -> list[int]:
+    """Of pipes, as the drivers were told."""
+    return [launch.order.pipes for launch in play.driver.running.values() if launch]
+
+
+def test_pipes_follow_the_load_until_the_operator_sets_the_size(state: State) -> None:
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        least, play.packets = 2, FULL
+        async with asyncio.timeout(5):
+            while not (play.controller.settled and numbers(play) == [2, 2]):
+                least = min(least, len(play.switch.told[-1]))
+                await asyncio.sleep(0)
+        assert least == 2
+        Wishes(play.controller).resize(3)
+        play.packets = 3 * FULL
+        await until(lambda: play.controller.settled and numbers(play) == [2, 2, 2])
+        await play.journal.written()
+        beating.cancel()
+
+    play = played(state, acts, scaling=PIPES)
+    assert [entry.pipes for entry in state.instances()] == [2, 2, 2]
+    said = [event.text.partition(":")[0] for event in play.events.after(0) if event.kind == "scale"]
+    assert said == ["from 2 x 1 pipes to 2 x 2 pipes", "the operator wants 3"]
+
+
+def test_a_successor_keeps_the_number_of_pipes_and_a_new_file_may_take_it_back(state: State) -> None:
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        play.packets = FULL
+        await until(lambda: play.controller.settled and numbers(play) == [2, 2])
+        await play.journal.written()
+        beating.cancel()
+
+    first = played(state, acts, scaling=PIPES)
+    kept = state.deployment()
+    assert kept is not None
+
+    async def successor(play: Play) -> None:
+        beating = await settled(play)
+        assert play.driver.asked == []
+        assert set(play.driver.running) == set(first.driver.running)
+        Wishes(play.controller).redeploy(section(), "fewer", 1, replace=False)
+        await until(lambda: play.controller.settled and numbers(play) == [1, 1])
+        await play.journal.written()
+        beating.cancel()
+
+    played(state, successor, kept, SimulatedDriver(first.driver.running), PIPES)
+    after = state.deployment()
+    assert after is not None
+    assert (kept.pipes, after.pipes) == (2, 1)
+
+
+def test_what_was_started_by_a_release_without_pipes_is_adopted_and_left_alone(state: State) -> None:
+    entry = {"name": "edge-1", "host": "here", "slot": 0, "revision": 1, "token": "00" * 16}
+    entries = [entry, entry | {"name": "edge-2", "slot": 1, "token": "11" * 16}]
+    for one in entries:
+        state.put(Entry.model_validate(one | {"handle": f"handle of {one['name']}"}))
+
+    async def acts(play: Play) -> None:
+        beating = await settled(play)
+        assert play.driver.asked == []
+        beating.cancel()
+
+    play = played(state, acts, driver=SimulatedDriver({"edge-1": None, "edge-2": None}))
+    assert [known.entry.pipes for known in play.controller.sightings.known] == [1, 1]
+    assert "start" not in kinds(play)
 
 
 def test_a_start_that_fails_is_tried_again(state: State) -> None:

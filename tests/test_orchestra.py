@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from orchestra_rules import check
 from statelessnf.orchestrator.backoff import Backoff
+from statelessnf.orchestrator.levels import Ladder
 from statelessnf.orchestrator.model import (
     Desired,
     Forget,
@@ -44,6 +45,7 @@ class Body:
     name: str
     place: Place
     revision: int
+    pipes: int
     speaks_from: float  # when it is up
     hung: bool = False
     ends_at: float = float("inf")
@@ -53,7 +55,7 @@ class Body:
 
 @dataclass
 class Orchestra:
-    """`load` is in instances' worths. A round is a beat; it is planned anew if a health changed, or each 50 ms."""
+    """`load` is in pipes' worths. A round is a beat; it is planned anew if a health changed, or each 50 ms."""
 
     random: Random
     slots: int = 3
@@ -61,6 +63,7 @@ class Orchestra:
     minimum: int = 2
     maximum: int = 6
     spares: int = 0
+    most_pipes: int = 1
     revision: int = 1
     load: float = 1.0
     now: float = 10.0
@@ -89,7 +92,16 @@ class Orchestra:
 
     @property
     def desired(self) -> Desired:
-        return Desired(self.scaling.size, self.spares, self.minimum, self.maximum, self.revision, 3.0, 1.0)
+        return Desired(
+            self.scaling.size,
+            self.spares,
+            self.minimum,
+            self.maximum,
+            self.revision,
+            3.0,
+            1.0,
+            pipes=self.scaling.pipes,
+        )
 
     def observed(self) -> Observed:
         hosts = tuple(Host(name, self.slots, True, self.backoff.not_before(name)) for name in self.hosts)
@@ -97,12 +109,14 @@ class Orchestra:
 
     def _sighting(self, body: Body) -> Sighting:
         health, since = self.suspicion.health(body.name)
-        share = self.load / len(self.steered) if body.name in self.steered else 0.0
-        load = Load(min(share, 1.0), max(share - 1, 0) * 1e6, 50.0, min(share, 1.0) * 1e6)
+        share = self.load / len(self.steered) / body.pipes if body.name in self.steered else 0.0
+        work, drops = min(share, 1.0) * body.pipes, max(share - 1, 0) * body.pipes * 1e6
+        load = Load(min(share, 1.0), drops, 50.0, work * 1e6, work)
         faults = self.suspicion.faults(body.name, self.now)
         return Sighting(
-            body.name, body.place, body.revision, health, since, load, faults=faults, stopping=body.stopping
-        )
+            body.name, body.place, body.revision, health, since, load,
+            faults=faults, stopping=body.stopping, pipes=body.pipes,
+        )  # fmt: skip
 
     def _live(self) -> bool:
         """Whether one of them has ended."""
@@ -113,12 +127,13 @@ class Orchestra:
                 if not body.stopping:
                     self.backoff.failed(body.place.host, self.now, self.now - body.speaks_from)
             elif self.now >= body.speaks_from and not body.hung and not self.cut:
-                self.suspicion.heard(body.name, 0, 1, True, self.now)
+                for pipe in range(body.pipes):
+                    self.suspicion.heard(body.name, pipe, body.pipes, True, self.now)
         return news
 
     def _decide(self) -> None:
-        observed = self.observed()
-        self.scaling = decide(self.scaling, SECTION, self.minimum, self.maximum, observed)
+        observed, ladder = self.observed(), Ladder(self.minimum, self.maximum, 1, self.most_pipes)
+        self.scaling = decide(self.scaling, SECTION, ladder, observed)
         actions = plan(self.desired, observed)
         check(self.desired, observed, actions)
         for action in actions:
@@ -141,8 +156,8 @@ class Orchestra:
         self._number += 1
         name = f"i{self._number}"
         up = self.now + self.random.uniform(0.1, 0.6)
-        self.bodies[name] = Body(name, start.place, start.revision, up)
-        self.suspicion.watch(name, 1, self.now)
+        self.bodies[name] = Body(name, start.place, start.revision, start.pipes, up)
+        self.suspicion.watch(name, start.pipes, self.now)
 
     def settled(self) -> bool:
         """All as wanted, and nothing to be done."""
@@ -152,9 +167,9 @@ class Orchestra:
 
 
 @settings(max_examples=5, deadline=None)
-@given(st.integers(0, 2**32), st.integers(0, 1), st.floats(0.5, 3.0))
-def test_random_kills_hangs_and_loads_end_well(seed: int, spares: int, load: float) -> None:
-    world = Orchestra(Random(seed), spares=spares)
+@given(st.integers(0, 2**32), st.integers(0, 1), st.integers(1, 2), st.floats(0.5, 3.0))
+def test_random_kills_hangs_and_loads_end_well(seed: int, spares: int, pipes: int, load: float) -> None:
+    world = Orchestra(Random(seed), spares=spares, most_pipes=pipes)
     world.run(2)
     world.load = load
     for _ in range(12):
@@ -172,8 +187,9 @@ def test_random_kills_hangs_and_loads_end_well(seed: int, spares: int, load: flo
     world.load = load
     world.run(25)
     assert world.settled()
-    assert load / world.scaling.size <= SECTION.high
-    assert {body.revision for body in world.bodies.values()} == {world.revision}
+    assert load / world.scaling.level.worth <= SECTION.high
+    wanted = (world.revision, world.scaling.pipes)
+    assert {(body.revision, body.pipes) for body in world.bodies.values()} == {wanted}
     before = len(world.kinds)
     world.run(3)
     assert len(world.kinds) == before
@@ -219,9 +235,10 @@ def test_what_keeps_crashing_is_tried_less_and_less_often() -> None:
     assert waits == sorted(waits)
 
 
-def test_scale_out_and_in_and_upgrade_lose_nothing() -> None:
+@pytest.mark.parametrize("pipes", [1, 2])
+def test_scale_out_and_in_and_upgrade_lose_nothing(pipes: int) -> None:
     """Nobody gets traffic that does not carry it, at any moment."""
-    world = Orchestra(Random(4))
+    world = Orchestra(Random(4), most_pipes=pipes)
     world.run(3)
     for world.load in (0.5, 3.0, 2.0, 0.5):
         world.run(12)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestra_rules import useful, wanted_size
+from orchestra_rules import unlike, useful, wanted_size
 from orchestra_world import World
 from statelessnf.orchestrator.model import (
     Desired,
@@ -35,7 +35,8 @@ NOW = 1000.0
 def desires(draw: st.DrawFn, lowest: int = 0) -> Desired:
     minimum = draw(st.integers(1, 3))
     maximum = draw(st.integers(minimum, 5))
-    return Desired(draw(st.integers(lowest, 5)), draw(st.integers(0, 2)), minimum, maximum, revision=2)
+    size, spares, pipes = draw(st.integers(lowest, 5)), draw(st.integers(0, 2)), draw(st.integers(1, 2))
+    return Desired(size, spares, minimum, maximum, revision=2, pipes=pipes)
 
 
 @st.composite
@@ -50,6 +51,7 @@ def sightings(draw: st.DrawFn, name: str, place: Place) -> Sighting:
         drained=draw(st.sampled_from([False, False, False, True])),
         faults=draw(st.sampled_from([0, 0, 0, 3])),
         stopping=health is not Health.ended and draw(st.sampled_from([False, False, False, True])),
+        pipes=draw(st.sampled_from([1, 1, 2])),
     )
 
 
@@ -101,6 +103,8 @@ def test_from_any_state_it_converges_to_what_is_wanted(world: World) -> None:
             assert size > 0
             waits = indispensable or not all(host.reachable for host in world.hosts.values())
             assert one.revision == world.desired.revision or waits
+            room = len(world.instances) < reach or len(able) > max(world.desired.minimum, needed - 1)
+            assert one.pipes == world.desired.pipes or waits or one.drained or not room
 
 
 @settings(max_examples=60, deadline=None)
@@ -134,17 +138,20 @@ def test_short_silences_move_traffic_and_nothing_else(size: int, spares: int, bl
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 4), st.integers(0, 2), st.booleans())
-def test_rolling_upgrade_keeps_all_carriers_and_replaces_each_once(size: int, spares: int, faulty: bool) -> None:
+@given(st.integers(1, 4), st.integers(0, 2), st.sampled_from([{"revision": 2}, {"pipes": 2}]))
+def test_rolling_upgrade_keeps_all_carriers_and_replaces_each_once(
+    size: int, spares: int, wanted: dict[str, int]
+) -> None:
     world = settled(size, spares, size + spares + 1)
     before = world.started
-    world.desired = replace(world.desired, revision=2, maximum=size)
+    world.desired = replace(world.desired, maximum=size, **wanted)
     for _ in range(12 * (size + spares)):
         world.round()
         carrying = [world.instances[name] for name in world.steered or ()]
         assert len(useful(carrying)) == size
+        assert len(world.instances) <= size + spares + 1
     assert not world.round()
-    assert {one.revision for one in world.instances.values()} == {2}
+    assert not any(unlike(world.desired, one) for one in world.instances.values())
     assert world.started - before == len(world.instances) == size + spares
 
 
@@ -159,6 +166,30 @@ def test_rolling_upgrade_without_a_free_slot_goes_down_by_one_carrier(size: int,
     assert not world.round()
     assert {one.revision for one in world.instances.values()} == {2}
     assert fewest == least
+
+
+@pytest.mark.parametrize(("minimum", "replaced"), [(1, 2), (2, 0)])
+def test_without_a_free_slot_pipes_cost_no_carrier_of_the_minimum(minimum: int, replaced: int) -> None:
+    world = settled(2, 0, 2, minimum=minimum)
+    world.desired = replace(world.desired, pipes=2)
+    world.settle()
+    assert sum(one.pipes == 2 for one in world.instances.values()) == replaced
+    assert len(world.steered or ()) == 2
+
+
+def test_more_pipes_come_beside_the_old_ones_and_the_reason_is_said() -> None:
+    world = settled(1)
+    (old,) = world.instances
+    world.desired = replace(world.desired, pipes=2)
+    assert world.round() == (Start(Place("a", 1), 1, 2),)
+    (new,) = set(world.instances) - {old}
+    assert world.round() == (Steer((new,)),)
+    assert world.round() == (Stop(old, "it has 1 pipe, and 2 are wanted"),)
+    world.settle()
+    world.desired = replace(world.desired, pipes=1)
+    world.log.clear()
+    world.settle()
+    assert (Stop(new, "it has 2 pipes, and 1 is wanted"),) in world.log
 
 
 def test_no_way_below_minimum_for_an_upgrade_while_an_unreachable_host_has_a_place() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from statelessnf.orchestrator.levels import Ladder
 from statelessnf.orchestrator.model import Health, Load, Observed, Place, Sighting
 from statelessnf.orchestrator.scaling import Scaling, decide
 from statelessnf.orchestrator.section import ScalingSection
@@ -21,48 +22,77 @@ SECTION = ScalingSection()
 
 @dataclass
 class Crowd:
-    """Carriers that share a load, in instances' worths. They follow the wanted size after `delay` seconds.
+    """Carriers that share a load, in pipes' worths. They follow the wanted level after `delay` seconds.
 
-    `bursts`: from this share on, in instances' worths, some packets are dropped although a pipe has time left.
+    `bursts`: from this share on, in pipes' worths, some packets are dropped although a pipe has time left; `heavy`: a
+    flow beside the load that one pipe has to bear alone; `lag`: seconds for which new ones say nothing of their load.
+    `sizes`: pipes of all instances together, as wanted.
     """
 
     minimum: int = 1
     maximum: int = 8
+    most_pipes: int = 1
     section: ScalingSection = SECTION
     delay: float = 0.3
     bursts: float = 1.0
     slow: float = 0.0  # microseconds in an instance at full load
+    heavy: float = 0.0
+    lag: float = 0.0
     now: float = 100.0
     state: Scaling = field(default_factory=lambda: Scaling(1))
     carriers: int = 1
+    pipes: int = 1
     sizes: list[int] = field(default_factory=lambda: [1])
     silent: int = 0
     missing: int = 0
     _since: float = 100.0
+    _replaced: float = 0.0
 
     def observed(self, load: float) -> Observed:
         there = max(self.carriers - self.missing, 0)
-        share = load / there if there else 0.0
-        drops = max(share - 1.0, 0.0) * 1e6 + (share * 1e4 if share > self.bursts else 0.0)
-        each = Load(min(share, 1.0), drops, self.slow * share, share * 1e6 - drops)
-        healths = [Health.suspected if number < self.silent else Health.live for number in range(there)]
-        some = [Sighting(f"i{n}", Place("h", n), 1, health, 0.0, each) for n, health in enumerate(healths)]
+        share = load / there / self.pipes if there else 0.0
+        each, first = ([share] * self.pipes, [share + self.heavy] + [share] * (self.pipes - 1))
+        some = [self._seen(n, each if n else first) for n in range(there)]
         return Observed(self.now, (), tuple(some), tuple(one.name for one in some))
 
+    def _seen(self, number: int, shares: list[float]) -> Sighting:
+        """What an instance says, each of whose pipes has such a share to bear."""
+        health = Health.suspected if number < self.silent else Health.live
+        drops = sum(max(share - 1.0, 0.0) * 1e6 + (share * 1e4 if share > self.bursts else 0.0) for share in shares)
+        busy = [min(share, 1.0) for share in shares]
+        busy = [0.0] if self.now - self._replaced < self.lag else busy
+        load = Load(max(busy), drops, self.slow * max(shares), sum(shares) * 1e6 - drops, sum(busy))
+        return Sighting(f"i{number}", Place("h", number), 1, health, self._replaced, load, pipes=len(shares))
+
     def run(self, load: float, seconds: float) -> int:
-        """Returns the size at the end."""
+        """Returns the pipes of all instances that are wanted at the end."""
         for _ in range(round(seconds / STEP)):
             self.now += STEP
             before, self.state = (
                 self.state,
-                decide(self.state, self.section, self.minimum, self.maximum, self.observed(load)),
+                decide(self.state, self.section, self.ladder, self.observed(load)),
             )
-            if before.size != self.state.size:
-                self.sizes.append(self.state.size)
+            if before.level != self.state.level:
+                self.sizes.append(self.state.level.worth)
                 self._since = self.now
             if self.now >= self._since + self.delay:
-                self.carriers = self.state.size
-        return self.state.size
+                self._replaced = self._replaced if self.pipes == self.state.pipes else self.now
+                self.carriers, self.pipes = self.state.size, self.state.pipes
+        return self.state.level.worth
+
+    def rest(self, load: float) -> None:
+        """Until nothing changes any more, for ten seconds."""
+        before = 0
+        for _ in range(25):
+            before = len(self.sizes)
+            self.run(load, 10)
+            if len(self.sizes) == before:
+                return
+        raise AssertionError(f"it never rests: {self.sizes}")
+
+    @property
+    def ladder(self) -> Ladder:
+        return Ladder(self.minimum, self.maximum, 1, self.most_pipes)
 
     @property
     def changes(self) -> list[int]:
@@ -87,30 +117,78 @@ def crowds(draw: st.DrawFn) -> Crowd:
     )
     minimum = draw(st.integers(1, 3))
     maximum = draw(st.integers(minimum, 10))
-    first = draw(st.integers(1, 10))
+    first, pipes = draw(st.integers(1, 10)), draw(st.integers(1, 4))
     crowd = Crowd(
         minimum,
         maximum,
+        draw(st.integers(1, 4)),
         section,
         delay=draw(st.sampled_from([0.0, 0.3, 2.0])),
         bursts=draw(st.sampled_from([0.05, 0.4, 1.0])),
         slow=draw(st.sampled_from([0.0, 100.0, 500.0])),
-        state=Scaling(first),
+        lag=draw(st.sampled_from([0.0, 1.2])),
+        heavy=draw(st.sampled_from([0.0, 0.5, 0.9, 1.5])),
+        state=Scaling(first, pipes),
         carriers=first,
+        pipes=pipes,
     )
-    crowd.sizes = [first]
+    crowd.sizes = [first * pipes]
     return crowd
 
 
 @settings(max_examples=60, deadline=None)
 @given(crowds(), st.floats(0, 12))
 def test_a_steady_load_leads_to_few_changes_and_then_none(crowd: Crowd, load: float) -> None:
-    crowd.run(load, 40)
-    assert all(crowd.minimum <= size <= crowd.maximum for size in crowd.sizes[1:])
+    crowd.rest(load)
+    assert crowd.ladder.within(crowd.state.level) == crowd.state.level
     before = len(crowd.sizes)
-    crowd.run(load, 10)
+    crowd.run(load, 15)
     assert len(crowd.sizes) == before
     assert turns(crowd.changes) <= 2
+
+
+def test_pipes_come_before_instances_and_go_after_them() -> None:
+    crowd, levels = Crowd(maximum=3, most_pipes=3, delay=0.0), []
+    for load in (0.1, 0.8, 1.5, 2.2, 4.3, 2.6, 1.7, 0.8, 0.5, 0.2):
+        crowd.rest(load)
+        levels.append((crowd.state.size, crowd.state.pipes))
+    assert levels == [(1, 1), (1, 2), (1, 3), (2, 3), (3, 3), (3, 3), (2, 3), (1, 3), (1, 2), (1, 1)]
+
+
+def test_one_large_flow_is_not_taken_apart_by_more_and_more_pipes() -> None:
+    crowd = Crowd(most_pipes=8, heavy=0.95)
+    crowd.rest(0.05)
+    assert crowd.state.level.worth <= 4  # by then, the average pipe has little to do
+    before = list(crowd.sizes)
+    crowd.run(0.05, 100)
+    assert crowd.sizes == before
+
+
+def test_a_pipe_that_has_far_more_than_the_others_is_a_reason() -> None:
+    crowd = Crowd(most_pipes=4, heavy=0.5, state=Scaling(1, 2), pipes=2, sizes=[2])
+    crowd.run(0.5, 3)
+    assert crowd.sizes == [2, 3]
+    assert "0.75 of the busiest pipe" in crowd.state.why
+
+
+def test_those_that_have_just_come_do_not_look_idle() -> None:
+    crowd = Crowd(most_pipes=2, lag=1.2, section=ScalingSection(down_s=0.0, cool_down_s=0.0))
+    crowd.run(0.8, 30)
+    assert crowd.sizes == [1, 2]
+
+
+def test_the_worth_of_an_operator_s_own_level_is_kept_on_the_way() -> None:
+    """Three of one pipe each are on no ladder that begins with pipes."""
+    crowd = Crowd(most_pipes=4, state=Scaling(3), carriers=3, sizes=[3], delay=0.0)
+    crowd.run(2.4, 2)
+    assert (crowd.state.size, crowd.state.pipes) == (3, 2)
+
+
+def test_pipes_that_have_not_come_yet_are_counted_and_their_want_is_no_reason() -> None:
+    crowd = Crowd(most_pipes=2, state=Scaling(1, 2), sizes=[2], delay=1000.0)
+    assert crowd.run(1.0, 30) == 2
+    crowd.bursts = 0.5
+    assert crowd.run(1.0, 30) == 2
 
 
 @settings(max_examples=25, deadline=None)
@@ -194,7 +272,7 @@ def test_nothing_is_decided_while_a_carrier_is_silent_or_nobody_carries(load: fl
     crowd.silent, crowd.missing = 0, 2
     assert crowd.run(load, 30) == 2
     unknown = replace(crowd.observed(load), steered=None)
-    assert decide(crowd.state, SECTION, 1, 8, unknown).size == 2
+    assert decide(crowd.state, SECTION, Ladder(1, 8), unknown).size == 2
 
 
 def test_load_taken_over_from_a_lost_one_is_no_reason() -> None:

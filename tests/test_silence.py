@@ -35,8 +35,10 @@ class Story:
         self._lost, self._silent, self._late = lost, silent, late
         self.sightings = Sightings("edge", {}, SimulatedSwitch(), LIMIT)
         for number, token in enumerate(TOKENS):
-            entry = Entry(name=f"i{number}", host="h", slot=number, revision=1, token=token.hex(), handle="h")
-            self.sightings.add(entry, PIPES, 0.0, adopted=True)
+            entry = Entry(
+                name=f"i{number}", host="h", slot=number, revision=1, token=token.hex(), handle="h", pipes=PIPES
+            )
+            self.sightings.add(entry, 0.0, adopted=True)
         self.listener = BeatListener(self._heard, TOKENS.__contains__, helped=False)
         self.patience = Patience(self.sightings, self.listener)
         self._due = [(phase * BEAT, sender, 1) for sender, phase in enumerate(phases)]

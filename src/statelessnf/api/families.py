@@ -50,6 +50,7 @@ _STATES: tuple[tuple[str, str, Callable[[InstanceDocument], float]], ...] = (
     ("steered", "1: it gets traffic.", lambda instance: instance.steered),
     ("drained", "1: the operator wants no traffic on it.", lambda instance: instance.drained),
     ("faults", "Suspicions within the last minutes.", lambda instance: instance.faults),
+    ("pipes", "With which it was started.", lambda instance: instance.pipes),
     ("revision", "Of the deployment with which it was started.", lambda instance: instance.revision),
     ("health_age_seconds", "Since its health became what it is.", lambda instance: instance.health_seconds),
 )
@@ -58,6 +59,7 @@ _DEPLOYMENT: tuple[tuple[str, str, Callable[[DeploymentDocument], float]], ...] 
     ("deployment_settled", "1: nothing is left to be done.", lambda deployment: deployment.settled),
     ("deployment_revision", "Of the deployment file.", lambda deployment: deployment.revision),
     ("deployment_size", "Instances that are to carry traffic.", lambda deployment: deployment.size),
+    ("deployment_pipes", "Of each instance, as wanted.", lambda deployment: deployment.pipes),
     ("deployment_minimum", "Of the size.", lambda deployment: deployment.minimum),
     ("deployment_maximum", "Of the size.", lambda deployment: deployment.maximum),
     ("deployment_spares", "Further instances that run and wait.", lambda deployment: deployment.spares),

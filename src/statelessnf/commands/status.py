@@ -81,6 +81,7 @@ def shown(found: Overview) -> RenderableType:
 def _headline(deployment: DeploymentDocument) -> str:
     size = f"{deployment.size} instance{'s' * (deployment.size != 1)} ({deployment.minimum} to {deployment.maximum}"
     size += f", {deployment.spares} spare)" if deployment.spares else ")"
+    size += f" of {deployment.pipes} pipes" if deployment.pipes > 1 else ""
     by = "by load" if deployment.scaling else "by order"
     state = "settled" if deployment.settled else "at work"
     role = "" if deployment.leader else ", this orchestrator is a standby"
@@ -101,7 +102,8 @@ def _problems(found: Overview) -> list[str]:
 
 
 def _instances(instances: list[InstanceDocument]) -> RenderableType:
-    columns = ("instance", "host", "health", "for", "traffic", "busy", "packets/s", "latency", "faults", "revision")
+    load = ("busy", "packets/s", "latency")
+    columns = ("instance", "host", "health", "for", "traffic", *load, "pipes", "faults", "revision")
     styles = [HEALTH_STYLES.get(one.health, "") for one in instances]
     return table(columns, [_row(one) for one in instances], styles)
 
@@ -110,7 +112,8 @@ def _row(one: InstanceDocument) -> tuple[object, ...]:
     traffic = "drained" if one.drained else "yes" if one.steered else "no"
     load = (f"{one.load.utilisation:.0%}", f"{one.load.packets:,.0f}", f"{one.load.latency_us:.0f} µs")
     where = f"{one.host}/{one.slot}"
-    return (one.name, where, one.health, seconds(one.health_seconds), traffic, *load, one.faults, one.revision)
+    life = (one.health, seconds(one.health_seconds))
+    return (one.name, where, *life, traffic, *load, one.pipes, one.faults, one.revision)
 
 
 def _hosts(hosts: list[HostDocument]) -> RenderableType:

@@ -23,6 +23,7 @@ from statelessnf.orchestrator.host_watch import WatchedHost
 from statelessnf.orchestrator.journal import Journal
 from statelessnf.orchestrator.known import Known
 from statelessnf.orchestrator.launching import Launcher
+from statelessnf.orchestrator.levels import Ladder, Level
 from statelessnf.orchestrator.model import Action, Desired, Forget, Health, Kill, Observed, Start, Steer, Stop
 from statelessnf.orchestrator.patience import Patience
 from statelessnf.orchestrator.patient_loop import PatientLoop
@@ -42,7 +43,7 @@ TRAFFIC_PERIOD = 1.0  # seconds between two readings of the switch's counters
 
 
 class Controller:
-    """Of one deployment. `pipes`: of each instance; `leads`: whether this orchestrator may act at this moment."""
+    """Of one deployment. `pipes`: of each instance at least; `leads`: whether this orchestrator may act now."""
 
     def __init__(
         self,
@@ -57,14 +58,12 @@ class Controller:
         leads: Callable[[], bool],
     ) -> None:
         self._leads = leads
-        self.section, self.kept, self.hosts, self.events, self.journal = section, kept, hosts, events, journal
-        self.pipes = pipes
+        self.kept, self.hosts, self.events, self.journal = kept, hosts, events, journal
         self.sightings = Sightings(name, hosts, steering, section.detection.limit_ms / 1000)
-        self.sightings.capacity = section.scaling.capacity
+        self.follow(section, pipes)
         self.launcher = Launcher(self.sightings.known, hosts, journal, events, self.know, self.sightings.forget)
         self.steersman = Steersman(steering, self.sightings.member, self._steered, kept.members or None, leads)
         self._switch_news = SwitchNews(steering, events)
-        self.scaling = Scaling(kept.size)
         self.traffic: dict[str, int] = {}  # packets given to each instance
         self.settled = False
         self._stirred = asyncio.Event()  # something was begun
@@ -76,14 +75,28 @@ class Controller:
         self._timer: asyncio.Handle | None = None
         self._patient = self._loop.patient if isinstance(self._loop, PatientLoop) else None
 
+    def follow(self, section: OrchestratorSection, pipes: int) -> None:
+        """What the deployment file says, from now on."""
+        self.section, self.pipes = section, pipes
+        self.sightings.capacity = section.scaling.capacity / pipes
+        self.sightings.suspicion.limit = section.detection.limit_ms / 1000
+        self.kept = self.kept.model_copy(update={"pipes": self.ladder.pipes(self.kept.pipes)})
+        self.scaling = Scaling(self.kept.size, self.kept.pipes)
+
+    @property
+    def ladder(self) -> Ladder:
+        """The levels that the deployment file allows."""
+        section = self.section
+        return Ladder(section.minimum, section.maximum, self.pipes, section.scaling.most_pipes or self.pipes)
+
     def listen(self, listener: BeatListener) -> None:
         """Beats come from there from now on, by `heard`."""
         self._listener, self._patience = listener, Patience(self.sightings, listener)
 
     def know(self, entry: Entry) -> Known:
         """An instance that is about to be started, or one of a predecessor's; `adopt` finds out whether that runs."""
-        adopted = bool(entry.handle)
-        return self.sightings.add(entry, self.pipes, self._loop.time(), adopted=adopted)
+        entry = entry.model_copy(update={"pipes": entry.pipes or self.pipes})
+        return self.sightings.add(entry, self._loop.time(), adopted=bool(entry.handle))
 
     async def adopt(self, host: WatchedHost) -> None:
         """Takes over what runs on that host; disturbs nothing."""
@@ -212,6 +225,7 @@ class Controller:
             minimum=section.minimum,
             maximum=section.maximum,
             revision=self.kept.revision,
+            pipes=self.kept.pipes,
         )
 
     def keep(self, **changes: object) -> None:
@@ -288,7 +302,7 @@ class Controller:
             case Start(place):
                 detection = self.section.detection
                 beats = BeatOrder(targets=self.kept.beats, token="", interval_ms=detection.beat_ms)
-                self.launcher.start(place, self.kept, beats, self.pipes)
+                self.launcher.start(place, self.kept, beats)
             case Stop(name, why):
                 self.launcher.stop(name, why)
             case Kill(name, why):
@@ -305,8 +319,9 @@ class Controller:
         section = self.section
         if self.kept.fixed or not section.scaling.enabled:
             return
-        before = self.kept.size
-        self.scaling = decide(self.scaling, section.scaling, section.minimum, section.maximum, observed)
-        if self.scaling.size != before:
-            self.keep(size=self.scaling.size)
-            self.events.tell("scale", f"from {before} to {self.scaling.size}: {self.scaling.why}")
+        before = Level(self.kept.size, self.kept.pipes)
+        self.scaling = decide(self.scaling, section.scaling, self.ladder, observed)
+        after = self.scaling.level
+        if after != before:
+            self.keep(size=after.size, pipes=after.pipes)
+            self.events.tell("scale", f"from {before.beside(after)} to {after.beside(before)}: {self.scaling.why}")

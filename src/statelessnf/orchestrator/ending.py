@@ -74,6 +74,9 @@ def _why(roster: Roster, one: Sighting) -> str:
         return f"it was suspected {one.faults} times"
     if one.revision != roster.desired.revision:
         return f"it is of revision {one.revision}, and {roster.desired.revision} is wanted"
+    if one.pipes != roster.desired.pipes:
+        plural, are = "s" * (one.pipes != 1), "is" if roster.desired.pipes == 1 else "are"
+        return f"it has {one.pipes} pipe{plural}, and {roster.desired.pipes} {are} wanted"
     return f"{roster.needed} are enough"
 
 

@@ -34,6 +34,7 @@ class InstanceDocument(Document):
     host: str
     slot: int
     revision: int
+    pipes: int
     health: str
     health_seconds: float
     steered: bool
@@ -75,13 +76,15 @@ class SteeringDocument(Document):
 
 
 class DeploymentDocument(Document):
-    """The deployment as a whole. `size`: instances that carry traffic, as wanted now, by the operator or by scaling."""
+    """The deployment as a whole. `size`: instances that carry traffic, as wanted now, by the operator or by scaling;
+    `pipes`: of each of them, likewise."""
 
     name: str
     function: str
     revision: int
     leader: bool
     size: int
+    pipes: int
     minimum: int
     maximum: int
     spares: int

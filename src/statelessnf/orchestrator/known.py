@@ -58,12 +58,13 @@ class KnownInstances:
         """Whose beat that is."""
         return self._names.get(token)
 
-    def fresh(self, place: Place, revision: int) -> Entry:
+    def fresh(self, place: Place, revision: int, pipes: int) -> Entry:
         """What an instance that is about to be started will be called."""
         name = f"{self._deployment}-{secrets.token_hex(3)}"
         while name in self._known:
             name = f"{self._deployment}-{secrets.token_hex(3)}"
-        return Entry(name=name, host=place.host, slot=place.slot, revision=revision, token=secrets.token_hex(16))
+        token = secrets.token_hex(16)
+        return Entry(name=name, host=place.host, slot=place.slot, revision=revision, token=token, pipes=pipes)
 
     def add(self, entry: Entry) -> Known:
         """A new one."""

@@ -18,6 +18,7 @@ from statelessnf.orchestrator.hosts import Share, share
 from statelessnf.orchestrator.journal import Journal
 from statelessnf.orchestrator.known import Known, KnownInstances
 from statelessnf.orchestrator.model import Place
+from statelessnf.orchestrator.pipe_room import queued
 from statelessnf.orchestrator.state import Entry, Kept
 
 
@@ -43,13 +44,15 @@ class Launcher:
         """Whether something is on its way."""
         return bool(self._tasks)
 
-    def start(self, place: Place, kept: Kept, beats: BeatOrder, pipes: int) -> None:
+    def start(self, place: Place, kept: Kept, beats: BeatOrder) -> None:
         """Begins to start an instance; it is known when this returns."""
-        entry = self._known.fresh(place, kept.revision)
+        entry = self._known.fresh(place, kept.revision, kept.pipes)
         known = self._add(entry)
         self._journal.put(entry)
-        self._events.tell("start", f"starting on {place.host}, slot {place.slot}, revision {kept.revision}", entry.name)
-        task = self._begin(self._start(known, kept, beats.model_copy(update={"token": entry.token}), pipes))
+        pipes = f", {kept.pipes} pipes" if kept.pipes > 1 else ""
+        what = f"starting on {place.host}, slot {place.slot}, revision {kept.revision}{pipes}"
+        self._events.tell("start", what, entry.name)
+        task = self._begin(self._start(known, kept, beats.model_copy(update={"token": entry.token})))
         self._starting[entry.name] = task
         task.add_done_callback(lambda _: self._starting.pop(entry.name))
 
@@ -83,13 +86,13 @@ class Launcher:
         known.ending = True
         return known
 
-    async def _start(self, known: Known, kept: Kept, beats: BeatOrder, pipes: int) -> None:
+    async def _start(self, known: Known, kept: Kept, beats: BeatOrder) -> None:
         entry = known.entry
         host = self._hosts[entry.host]
         try:
             known.entry = entry = await self._shared(known)
             await self._journal.written()
-            handle = await host.driver.start(self._launch(entry, kept, beats, pipes))
+            handle = await host.driver.start(self._launch(entry, kept, beats))
         except SnfError as error:
             host.failed(error.line(), asyncio.get_running_loop().time())
             self._events.tell("start-failed", error.line(), entry.name)
@@ -111,10 +114,11 @@ class Launcher:
         self._journal.put(entry)
         return entry
 
-    def _launch(self, entry: Entry, kept: Kept, beats: BeatOrder, pipes: int) -> Launch:
+    def _launch(self, entry: Entry, kept: Kept, beats: BeatOrder) -> Launch:
         slot = self._hosts[entry.host].section.slots[entry.slot]
+        inside, outside = (queued(port, entry.pipes) for port in (slot.inside, slot.outside))
         order = Order(
-            name=entry.name, revision=entry.revision, inside=slot.inside, outside=slot.outside, pipes=pipes, beats=beats
+            name=entry.name, revision=entry.revision, inside=inside, outside=outside, pipes=entry.pipes, beats=beats
         )
         return Launch(order, kept.text, slot, entry.slot, entry.cores, entry.memory_mb)
 

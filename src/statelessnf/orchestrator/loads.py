@@ -36,12 +36,9 @@ class _Pipe:
 def _between(first: Beat, last: Beat, seconds: float) -> Load:
     packets = last.latency_packets - first.latency_packets
     latency = (last.latency_sum_ns - first.latency_sum_ns) / packets / 1000 if packets else 0.0
-    return Load(
-        min(1.0, (last.busy_ns - first.busy_ns) * 1e-9 / seconds),
-        (last.missed - first.missed) / seconds,
-        latency,
-        (last.received - first.received) / seconds,
-    )
+    busy = min(1.0, (last.busy_ns - first.busy_ns) * 1e-9 / seconds)
+    received, missed = last.received - first.received, last.missed - first.missed
+    return Load(busy, missed / seconds, latency, received / seconds, busy)
 
 
 class Loads:
@@ -61,7 +58,7 @@ class Loads:
             self._known.pop(name, None)
 
     def of(self, name: str, now: float) -> Load | None:
-        """Of the whole instance: its busiest pipe, its slowest, and all packets. None: nothing is known."""
+        """Of the whole instance: its busiest pipe, its slowest, all packets and all work. None: nothing is known."""
         known, until = self._known.get(name, (None, -inf))
         if now >= until:
             fresh = [pipe for pipe in self._pipes.get(name, {}).values() if pipe.load and now - pipe.heard < STALE]
@@ -83,4 +80,5 @@ def _together(loads: Sequence[Load]) -> Load | None:
         sum(load.receive_drops for load in loads),
         max(load.latency_us for load in loads),
         sum(load.packets for load in loads),
+        sum(load.work for load in loads),
     )

@@ -35,6 +35,7 @@ class Load:
     receive_drops: float = 0.0  # packets a second that its ports dropped for want of a free buffer
     latency_us: float = 0.0  # mean time of a packet within the instance
     packets: float = 0.0  # received a second, both sides
+    work: float = 0.0  # of all its pipes: the sum of their utilisations
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Sighting:
     drained: bool = False  # the operator wants no traffic on it
     faults: int = 0  # suspicions within the last minutes
     stopping: bool = False  # its driver was asked to stop or kill it, and did not refuse
+    pipes: int = 1  # with which it was started
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Desired:
     start_seconds: float = 10.0  # an instance without a beat after so long has failed
     replace_seconds: float = 1.0  # one that has been suspected for so long gets a replacement, and is killed
     faults: int = 3  # so many suspicions, and it is replaced as soon as another one can carry its traffic
+    pipes: int = 1  # of each instance; those with another number are replaced, one by one
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,11 @@ class Steer:
 
 @dataclass(frozen=True)
 class Start:
-    """An instance of `revision` is started in `place`."""
+    """An instance of `revision`, with so many pipes, is started in `place`."""
 
     place: Place
     revision: int
+    pipes: int
 
 
 @dataclass(frozen=True)

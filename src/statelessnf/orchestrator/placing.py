@@ -71,7 +71,7 @@ def starts(roster: Roster) -> list[Start]:
     made: list[Start] = []
     while heap and len(made) < most:
         silence, load, host = heappop(heap)
-        made.append(Start(Place(host, slots[host].pop()), roster.desired.revision))
+        made.append(Start(Place(host, slots[host].pop()), roster.desired.revision, roster.desired.pipes))
         if slots[host]:
             heappush(heap, (silence, load + 1, host))
     return made

@@ -89,8 +89,8 @@ class Roster:
         return names if len(self.live) == 1 or 2 * len(names) <= len(self.live) else frozenset()
 
     def worn(self, one: Sighting) -> bool:
-        """Whether it is to be replaced though it may work: of another revision, or suspected too often."""
-        return one.revision != self.desired.revision or one.name in self.faulty
+        """Whether it is to be replaced though it may work: unlike what is wanted, or suspected too often."""
+        return one.revision != self.desired.revision or one.pipes != self.desired.pipes or one.name in self.faulty
 
     @cached_property
     def worn_ones(self) -> list[Sighting]:
@@ -103,13 +103,15 @@ class Roster:
         return self.ranked(chain(self.live, self.coming))
 
     def ranked(self, some: Iterable[Sighting]) -> list[Sighting]:
-        """Best first: sound, of the wanted revision, steered now and in that order, live, and so for the longest."""
-        wanted, faulty, order = self.desired.revision, self.faulty, self.order
+        """Best first: sound, of the wanted revision, with the wanted number of pipes, steered now and in that order,
+        live, and so for the longest."""
+        wanted, pipes, faulty, order = self.desired.revision, self.desired.pipes, self.faulty, self.order
         return sorted(
             some,
             key=lambda one: (
                 one.name in faulty,
                 one.revision != wanted,
+                one.pipes != pipes,
                 order.get(one.name, NEVER),
                 one.health is not Health.live,
                 one.since,

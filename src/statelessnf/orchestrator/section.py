@@ -28,6 +28,7 @@ from statelessnf.errors import ConfigError
 from statelessnf.networks import listed
 from statelessnf.orchestrator.drivers.driver import Slot
 from statelessnf.orchestrator.endpoint import endpoint
+from statelessnf.orchestrator.pipe_room import check_pipes
 from statelessnf.section import Section
 
 
@@ -56,18 +57,19 @@ class DetectionSection(Section):
 
 
 class ScalingSection(Section):
-    """When instances are added and taken away. Utilisation is that of the busiest pipe of the average instance."""
+    """When instances, and pipes of each, are added and taken away. Utilisation is that of the average pipe."""
 
     enabled: bool = True
     high: float = Field(default=0.7, gt=0, le=1)  # above it for `up_s`: one more
     low: float = Field(default=0.3, ge=0, lt=1)  # what one less would have below it for `down_s`: one less
     capacity: float = Field(
         default=0, ge=0
-    )  # packets/s that one instance is good for; 0: its pipes measure utilisation
+    )  # packets/s that one instance with `instance.pipes` pipes is good for; 0: its pipes measure utilisation
     latency_us: float = Field(default=0, ge=0)  # mean above it counts as high; 0: is not looked at
     up_s: float = Field(default=0.2, ge=0, le=3600)
     down_s: float = Field(default=3.0, ge=0, le=86_400)
     cool_down_s: float = Field(default=1.0, ge=0, le=86_400)  # after a change
+    most_pipes: int = Field(default=0, ge=0, le=64)  # of an instance, from `instance.pipes` on; 0: as many as those
 
     @model_validator(mode="after")
     def _hysteresis(self) -> ScalingSection:
@@ -154,4 +156,6 @@ def orchestration(deployment: Deployment) -> OrchestratorSection:
     if ".py:" in deployment.function and not deployment.function.startswith("/"):
         what = "instances read a copy of this file, elsewhere, and would not find the function"
         raise ConfigError(what, f"{deployment.path}: function", "write its whole path, from / on")
-    return validated(OrchestratorSection, deployment.orchestrator, deployment.path, ("orchestrator",))
+    section = validated(OrchestratorSection, deployment.orchestrator, deployment.path, ("orchestrator",))
+    check_pipes(section, deployment.instance.pipes, f"{deployment.path}: orchestrator.scaling.most_pipes")
+    return section

@@ -21,6 +21,8 @@ def explain(section: OrchestratorSection) -> Iterator[str]:
     if scaling.enabled and section.minimum < section.maximum:
         less = f"one less when the rest would be below {scaling.low:.0%}"
         yield f"One more when they are busier than {scaling.high:.0%}, {less}."
+    if scaling.enabled and scaling.most_pipes:
+        yield f"Before there are more, each gets up to {scaling.most_pipes} pipes."
     detection = section.detection
     yield f"An instance that is silent for {detection.limit_ms} ms gets no traffic until it beats again."
     steering = section.steering

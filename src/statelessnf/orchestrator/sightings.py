@@ -27,13 +27,13 @@ class Sightings:
         self.suspicion = Suspicion(limit)
         self.loads = Loads()
         self._hosts, self._steering = hosts, steering
-        self.capacity = 0.0  # packets/s that make an instance fully utilised; 0: its pipes say how much they are
+        self.capacity = 0.0  # packets/s that make a pipe fully utilised; 0: pipes say how much they are
         self._cut: dict[str, float] = {}  # by name: since when the switch says so
         self._told: dict[str, tuple[_Told, Sighting]] = {}  # by name: what `all` said last, and from what
 
-    def add(self, entry: Entry, pipes: int, now: float, *, adopted: bool) -> Known:
+    def add(self, entry: Entry, now: float, *, adopted: bool) -> Known:
         """One that is about to be started, or one of a predecessor's, which is taken for live until it is silent."""
-        self.suspicion.watch(entry.name, pipes, now, adopted=adopted)
+        self.suspicion.watch(entry.name, entry.pipes, now, adopted=adopted)
         return self.known.add(entry)
 
     def worked(self, name: str, now: float) -> float:
@@ -99,18 +99,21 @@ class Sightings:
         health, since = self.suspicion.health(name)
         if health is Health.live and name in self._cut:
             health, since = Health.suspected, self._cut[name]
-        told = (entry, health, since, self._load(name, now), self.suspicion.faults(name, now), known.ending)
+        told = (entry, health, since, self._load(entry, now), self.suspicion.faults(name, now), known.ending)
         before = self._told.get(name)
         if before is None or before[0] != told:
             before = self._told[name] = told, _sighting(known.place, *told)
         return before[1]
 
-    def _load(self, name: str, now: float) -> Load:
-        load = self.loads.of(name, now) or _NONE
-        return replace(load, utilisation=min(1.0, load.packets / self.capacity)) if self.capacity else load
+    def _load(self, entry: Entry, now: float) -> Load:
+        load = self.loads.of(entry.name, now) or _NONE
+        if self.capacity == 0:
+            return load
+        each = min(1.0, load.packets / self.capacity / entry.pipes)
+        return replace(load, utilisation=each, work=each * entry.pipes)
 
 
 def _sighting(
     place: Place, entry: Entry, health: Health, since: float, load: Load, faults: int, ending: bool
 ) -> Sighting:
-    return Sighting(entry.name, place, entry.revision, health, since, load, entry.drained, faults, ending)
+    return Sighting(entry.name, place, entry.revision, health, since, load, entry.drained, faults, ending, entry.pipes)

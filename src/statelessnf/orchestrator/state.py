@@ -37,6 +37,7 @@ class Kept(BaseModel):
     text: str
     path: str  # of the file, for messages
     size: int  # instances that carry traffic
+    pipes: int = 0  # of each of them; 0: as the file says
     fixed: bool = False  # the operator has set the size: scaling does not decide
     beats: tuple[str, ...] = ()  # where instances send their beats
     members: tuple[str, ...] = ()  # names of those that were given traffic last
@@ -56,6 +57,7 @@ class Entry(BaseModel):
     cores: tuple[int, ...] = ()  # of its own; none: any
     memory_mb: int = 0  # of its own; 0: no limit
     drained: bool = False
+    pipes: int = 0  # 0: it was started by a release that did not write them down
 
 
 class State:

@@ -27,7 +27,7 @@ class Wishes:
             what = f"{size} instances are not between minimum ({section.minimum}) and maximum ({section.maximum})"
             raise Refused(what, "size", "choose another number, or change the deployment file and reload it")
         controller.keep(size=controller.kept.size if size is None else size, fixed=size is not None)
-        controller.scaling = Scaling(controller.kept.size)
+        controller.scaling = Scaling(controller.kept.size, controller.kept.pipes)
         controller.events.tell("scale", "scaling decides the size" if size is None else f"the operator wants {size}")
         controller.turn()
 
@@ -43,12 +43,9 @@ class Wishes:
     def redeploy(self, section: OrchestratorSection, text: str, pipes: int, *, replace: bool) -> int:
         """Another deployment file is in force. Returns the revision."""
         controller = self._controller
-        controller.section, controller.pipes = section, pipes
-        controller.sightings.capacity = section.scaling.capacity
-        controller.sightings.suspicion.limit = section.detection.limit_ms / 1000
+        controller.follow(section, pipes)
         size = min(max(controller.kept.size, section.minimum), section.maximum)
         controller.keep(text=text, revision=controller.kept.revision + replace, size=size)
-        controller.scaling = Scaling(size)
         controller.events.tell("reload", f"another deployment file is in force: revision {controller.kept.revision}")
         controller.turn()
         return controller.kept.revision
