@@ -87,7 +87,7 @@ class Play:
             for pipe in range(pipes):
                 received = self.packets * self._sequence // pipes
                 heard = beat(token, self._sequence, available=available)
-                self.controller.heard(token, heard._replace(pipe=pipe, pipes=pipes, received=received), now)
+                self.controller.vigil.heard(token, heard._replace(pipe=pipe, pipes=pipes, received=received), now)
 
     async def beating(self, *silent: str) -> None:
         """Every instance that runs beats, all the time, but those that are silent; until it is cancelled."""

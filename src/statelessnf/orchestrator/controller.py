@@ -12,11 +12,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from math import inf
 
 from statelessnf.errors import SteeringError
-from statelessnf.orchestrator.beat_listener import BeatListener
-from statelessnf.orchestrator.beats import Beat
 from statelessnf.orchestrator.drivers.driver import BeatOrder
 from statelessnf.orchestrator.events import Events
 from statelessnf.orchestrator.host_watch import WatchedHost
@@ -25,8 +22,6 @@ from statelessnf.orchestrator.known import Known
 from statelessnf.orchestrator.launching import Launcher
 from statelessnf.orchestrator.levels import Ladder, Level
 from statelessnf.orchestrator.model import Action, Desired, Forget, Health, Kill, Observed, Start, Steer, Stop
-from statelessnf.orchestrator.patience import Patience
-from statelessnf.orchestrator.patient_loop import PatientLoop
 from statelessnf.orchestrator.plan import due, plan
 from statelessnf.orchestrator.scaling import Scaling, decide
 from statelessnf.orchestrator.section import OrchestratorSection
@@ -36,6 +31,7 @@ from statelessnf.orchestrator.steering.steering import Steering
 from statelessnf.orchestrator.steersman import Steersman
 from statelessnf.orchestrator.suspicion import Change
 from statelessnf.orchestrator.switch_news import SwitchNews
+from statelessnf.orchestrator.vigil import Vigil
 
 PERIOD = 0.1  # seconds between two turns when nothing happens but something is on its way
 CALM = 0.5  # the same when nothing is
@@ -69,11 +65,7 @@ class Controller:
         self._stirred = asyncio.Event()  # something was begun
         self._planned: tuple[Desired, Observed, float] | None = None  # that had no actions, and until when that holds
         self._loop = asyncio.get_running_loop()
-        self._listener: BeatListener | None = None
-        self._patience: Patience | None = None
-        self._soon: asyncio.Handle | None = None  # a look that is about to be taken
-        self._timer: asyncio.Handle | None = None
-        self._patient = self._loop.patient if isinstance(self._loop, PatientLoop) else None
+        self.vigil = Vigil(self.sightings, self._changed)
 
     def follow(self, section: OrchestratorSection, pipes: int) -> None:
         """What the deployment file says, from now on."""
@@ -88,10 +80,6 @@ class Controller:
         """The levels that the deployment file allows."""
         section = self.section
         return Ladder(section.minimum, section.maximum, self.pipes, section.scaling.most_pipes or self.pipes)
-
-    def listen(self, listener: BeatListener) -> None:
-        """Beats come from there from now on, by `heard`."""
-        self._listener, self._patience = listener, Patience(self.sightings, listener)
 
     def know(self, entry: Entry) -> Known:
         """An instance that is about to be started, or one of a predecessor's; `adopt` finds out whether that runs."""
@@ -112,20 +100,14 @@ class Controller:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        if self._patient is not None:
-            self._patient.put_off = self._put_off
-        self._arm()
+        self.vigil.begin()
         try:
             while True:
-                self._read()
+                self.vigil.read()
                 self.turn()
                 await self._pause()
         finally:
-            if self._patient is not None:
-                self._patient.due = inf
-            for handle in (self._timer, self._soon):
-                if handle is not None:
-                    handle.cancel()
+            self.vigil.end()
 
     async def _pause(self) -> None:
         """Until the next turn is due. Turns that are taken meanwhile may begin something: then it is due sooner."""
@@ -140,16 +122,6 @@ class Controller:
     def _calm(self) -> bool:
         """Nothing but a change of the load can make a difference, and none is on its way."""
         return self.settled and self.scaling.high_since is None
-
-    def _read(self) -> None:
-        """What the pipes count."""
-        if self._listener is not None:
-            self._listener.drain()
-
-    def heard(self, token: bytes, beat: Beat, now: float) -> None:
-        """A beat of an instance."""
-        if self.sightings.heard(token, beat, now) and self._soon is None:
-            self._soon = self._loop.call_soon(self._look)
 
     def ended(self, name: str, why: str) -> None:
         """A driver says that an instance has ended."""
@@ -248,30 +220,11 @@ class Controller:
                 if member is not None
             }
 
-    def _put_off(self, now: float) -> float:
-        """The next deadline if everybody was heard, which is all that may be asked within the loop's wait."""
-        if self._patience is not None and self._patience.cheap and self._patience.spares(now):
-            return self.sightings.suspicion.next_deadline
-        self._timer = self._loop.call_soon(self._expire)
-        return inf
-
-    def _expire(self) -> None:
-        """Somebody may have been silent for too long."""
-        if self._patience is not None and self._patience.spares(self._loop.time()):
-            self._arm()
-        else:
-            self._look()
-
-    def _look(self) -> None:
-        """Who is alive? All beats that have come are heard first: silence is judged by nothing less."""
-        self._read()
-        self._soon = None
-        changes = self.sightings.suspicion.look(self._loop.time())
+    def _changed(self, changes: Sequence[Change]) -> None:
+        """Somebody lives, or is silent."""
         for change in changes:
             self._tell(change)
-        if changes:
-            self.turn()
-        self._arm()
+        self.turn()
 
     def _tell(self, change: Change) -> None:
         """Silence is no news of an instance that was told to end."""
@@ -284,16 +237,6 @@ class Controller:
         elif not known.ending:
             silence = f"pipe {change.pipe} has been silent for {change.seconds * 1000:.1f} ms"
             self.events.tell("suspect", silence, change.name)
-
-    def _arm(self) -> None:
-        """One timer, for the earliest end of patience."""
-        if self._timer is not None:
-            self._timer.cancel()
-        deadline = self.sightings.suspicion.next_deadline
-        if self._patient is not None:
-            self._patient.due = deadline
-        elif deadline < inf:
-            self._timer = self._loop.call_at(deadline, self._expire)
 
     def _apply(self, action: Action) -> None:
         match action:

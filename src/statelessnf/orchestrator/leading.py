@@ -70,8 +70,8 @@ class Lead:
             events,
             lambda: leadership.leads,
         )
-        self._listener = BeatListener(self.controller.heard, self._knows)
-        self.controller.listen(self._listener)
+        self._listener = BeatListener(self.controller.vigil.heard, self._knows)
+        self.controller.vigil.listen(self._listener)
         self._figures = FiguresWatch(shared, deployment.name, store)
         wishes = Wishes(self.controller)
         self._reloading = Reloading(self.controller, deployment, shared, store, wishes)

@@ -72,8 +72,8 @@ class Played:
         self.controller = Controller(
             "cost", settings, 1, kept, self.hosts, self.switch, self.journal, events, lambda: self.leadership.leads
         )
-        self.listener = BeatListener(self.controller.heard, self._knows)
-        self.controller.listen(self.listener)
+        self.listener = BeatListener(self.controller.vigil.heard, self._knows)
+        self.controller.vigil.listen(self.listener)
 
     def _knows(self, token: bytes) -> bool:
         return self.controller.sightings.known.name_of(token) is not None
