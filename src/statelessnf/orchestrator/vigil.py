@@ -6,6 +6,7 @@ On a `PatientLoop` silence is looked for within the event loop's wait, which cos
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Sequence
 from math import inf
 
@@ -36,7 +37,12 @@ class Vigil:
         self._listener, self._patience = listener, Patience(self._sightings, listener)
 
     def begin(self) -> None:
-        """Silence is noticed from now on."""
+        """Silence is noticed from now on. What is in memory by now is here to stay: garbage is looked for elsewhere.
+
+        A whole pass of Python's collector over all modules would keep the loop from anything else for 100 ms.
+        """
+        gc.collect()
+        gc.freeze()
         if self._patient is not None:
             self._patient.put_off = self._put_off
         self._arm()
