@@ -22,7 +22,8 @@ INSTANCES = 3
 BAR = 0.9
 OURS = "stateless"
 SMALL = "/one"  # a file of one byte
-PARALLEL = 4  # visitors
+CONNECTING = 2  # visitors of a single byte: they leave processors some time, so that the way counts, not who waits
+FETCHING = 4  # visitors of whole files
 TIMEOUT = 20.0  # seconds that a visit may take
 
 
@@ -64,8 +65,8 @@ def _turn(made: Bed, visits: Visits, slice_s: float, progress: Callable[[str], N
     for way in (way for way in Way if way in made.subject.ways):
         progress(f"{made.subject.name}: {way}")
         made.subject.steer(way)
-        connects[way] = visits.slice(SMALL, slice_s, PARALLEL, TIMEOUT)
-        files[way] = visits.slice(made.files[0].path, slice_s, PARALLEL, TIMEOUT)
+        connects[way] = visits.slice(SMALL, slice_s, CONNECTING, TIMEOUT)
+        files[way] = visits.slice(made.files[0].path, slice_s, FETCHING, TIMEOUT)
         made.subject.check()
     return Turn(made.subject.name, connects, files)
 
