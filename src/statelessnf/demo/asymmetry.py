@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from statelessnf.bench.asymmetry import PARALLEL, SMALL
+from statelessnf.bench.asymmetry import FETCHING, SMALL
 from statelessnf.bench.instruments.visits import SliceFigures, Visits, quantile
 from statelessnf.bench.subjects.hand_steered import SPREADS
 from statelessnf.bench.subjects.subject import Way
@@ -108,10 +108,10 @@ def _play(view: View, made: Stage, result: Result, way: Way, seconds: float) -> 
     visits = Visits(made.bed.stack, subject.clients, subject.server_address, made.bed.folder)
     chronicle = Chronicle(subject.orchestra, time.monotonic())
     say_all(view, chronicle.look())
-    visits.slice(SMALL, WARM, PARALLEL)
-    connects = visits.slice(SMALL, seconds, PARALLEL)
+    visits.slice(SMALL, WARM, FETCHING)
+    connects = visits.slice(SMALL, seconds, FETCHING)
     say_all(view, chronicle.look())
-    files = visits.slice(made.bed.files[0].path, seconds, PARALLEL)
+    files = visits.slice(made.bed.files[0].path, seconds, FETCHING)
     say_all(view, chronicle.look())
     subject.check()
     result.parts.append(Part(way, connects, files))
