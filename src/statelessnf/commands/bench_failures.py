@@ -86,7 +86,7 @@ def asymmetry(request: BenchRequest, sides: Sequence[str], size: int) -> None:
         "bytes": size,
         "sides": list(sides),
     }
-    settings |= {"visitors": asymmetries.PARALLEL, "instances": asymmetries.INSTANCES}
+    settings |= {"visitors": [asymmetries.CONNECTING, asymmetries.FETCHING], "instances": asymmetries.INSTANCES}
     content = report.document("asymmetry", rows, settings) | {"single": [turn.json() for turn in measured]}
     finish(request, "asymmetry", content, ASYMMETRY_COLUMNS)
 
