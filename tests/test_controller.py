@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -94,6 +95,15 @@ def test_who_loses_a_pipe_loses_its_traffic_whatever_beats_still_come(state: Sta
 
     events = played(state, acts).events.after(0)
     assert [event.text for event in events if event.kind == "suspect"] == ["a pipe of it has ended"]
+
+
+def test_the_collector_leaves_alone_what_stays_as_long_as_somebody_is_watched(state: State) -> None:
+    async def acts(play: Play) -> None:
+        (await settled(play)).cancel()
+        assert gc.get_freeze_count() > 10_000
+
+    played(state, acts)
+    assert gc.get_freeze_count() == 0
 
 
 def test_an_end_is_steered_away_from_at_once(state: State) -> None:

@@ -74,11 +74,11 @@ class Function:
 
     @staticmethod
     def process(packet: Any, record: Any, tables: Any) -> int:
-        raise NotImplementedError
+        raise NotImplementedError  # each function has its own
 
     @staticmethod
     def lifetime(record: Any, tables: Any) -> int:
-        raise NotImplementedError
+        raise NotImplementedError  # each function has its own
 
     @staticmethod
     def tables(config: Any) -> Mapping[str, np.ndarray[Any, Any]]:

@@ -25,7 +25,7 @@ from statelessnf.find import find_function
 from statelessnf.lab.control import ControlNetwork
 from statelessnf.lab.lifetime import Lab
 from statelessnf.lab.open_vswitch import OpenVSwitch
-from statelessnf.lab.orchestra import OPENFLOW, Orchestra, Size, SwitchKind, orchestrated, signal_instance
+from statelessnf.lab.orchestra import Orchestra, Size, SwitchKind, loaded_open_vswitch, orchestrated, signal_instance
 from statelessnf.lab.topology import Topology
 from statelessnf.lab.web import answers, web_server
 from statelessnf.orchestrator.steering.rules import table_of
@@ -86,9 +86,7 @@ class ChaosBed:
         self.leader, self.standby = (Orchestra(self.control, path, lab.folder / "run") for _ in range(2))
         self._openflow: OpenVSwitch | None = None
         if switch == "openvswitch":
-            folder, ports = lab.folder / "openvswitch", self.topology.ports
-            made = OpenVSwitch(self.topology.switch, folder, ports, [f"tcp:{OPENFLOW}"], af_xdp=True)
-            self._openflow = stack.enter_context(made)
+            self._openflow = stack.enter_context(loaded_open_vswitch(lab, self.topology))
 
     def harms(self) -> dict[Harm, Callable[[Random], str]]:
         """What can be done; each returns what was done to whom."""

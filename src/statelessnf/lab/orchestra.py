@@ -22,7 +22,10 @@ from urllib.parse import urlsplit
 from statelessnf.api.access import read_access
 from statelessnf.errors import LabError, SnfError
 from statelessnf.lab.control import CONTROL, ControlNetwork
+from statelessnf.lab.lifetime import Lab
+from statelessnf.lab.open_vswitch import OpenVSwitch
 from statelessnf.lab.switch import Switch
+from statelessnf.lab.topology import Topology
 from statelessnf.namespaces import Namespace, stop
 from statelessnf.orchestrator.steering.steering import Spread
 
@@ -101,6 +104,12 @@ def orchestrated(
         spread=spread,
         slots=slots,
     )
+
+
+def loaded_open_vswitch(lab: Lab, topology: Topology) -> OpenVSwitch:
+    """An Open vSwitch for much traffic between all places of the lab; it looks for the orchestrator's address."""
+    folder, controllers = lab.folder / "openvswitch", [f"tcp:{OPENFLOW}"]
+    return OpenVSwitch(topology.switch, folder, topology.ports, controllers, af_xdp=True)
 
 
 class Orchestra:

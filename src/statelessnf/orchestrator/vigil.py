@@ -49,6 +49,7 @@ class Vigil:
 
     def end(self) -> None:
         """And no more."""
+        gc.unfreeze()
         if self._patient is not None:
             self._patient.due = inf
         for handle in (self._timer, self._soon):

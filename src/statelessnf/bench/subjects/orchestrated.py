@@ -14,8 +14,7 @@ from statelessnf.errors import LabError
 from statelessnf.lab.control import ControlNetwork
 from statelessnf.lab.instances import write_deployment
 from statelessnf.lab.lifetime import Lab
-from statelessnf.lab.open_vswitch import OpenVSwitch
-from statelessnf.lab.orchestra import OPENFLOW, Orchestra, Size, SwitchKind, orchestrated, signal_instance
+from statelessnf.lab.orchestra import Orchestra, Size, SwitchKind, loaded_open_vswitch, orchestrated, signal_instance
 from statelessnf.lab.topology import CLIENT, Topology
 from statelessnf.lab.web import answers
 from statelessnf.orchestrator.steering.steering import Spread
@@ -59,8 +58,7 @@ class Orchestrated:
         self._deployment = write_deployment(lab.folder, store, udp)
         self._text = self._deployment.read_text()
         if switch == "openvswitch":
-            folder, ports = lab.folder / "openvswitch", self._topology.ports
-            stack.enter_context(OpenVSwitch(self._topology.switch, folder, ports, [f"tcp:{OPENFLOW}"], af_xdp=True))
+            stack.enter_context(loaded_open_vswitch(lab, self._topology))
         self.orchestra = Orchestra(self._control, self._deployment, lab.folder / "run")
         self._names: dict[int, str] = {}  # of instances by slot, at the beginning
 

@@ -66,7 +66,7 @@ class Elastic(Subject, Protocol):
     """A subject that decides itself how many of its instances carry the traffic."""
 
     def suspicions(self) -> int:
-        """How often an instance that carried was believed dead so far, rightly or not."""
+        """How often an instance that worked was believed dead so far, rightly or not."""
 
     def scale(self, capacity: float) -> None:
         """From now on: begins with one instance; each is to get at most `capacity` packets a second."""
