@@ -96,6 +96,8 @@ class Bed:
         steered = self.deployments[name]
         await steered.until(lambda: steered.steering.connected)
         await steered.steering.steer(members)
+        if self.open_vswitch is not None:  # what it has dropped since the test before would be dropped for a while yet
+            await asyncio.to_thread(self.open_vswitch.forget_packets)
         try:
             yield steered
         finally:

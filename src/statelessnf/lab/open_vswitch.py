@@ -19,7 +19,7 @@ from statelessnf.namespaces import Namespace, stop
 
 BRIDGE = "lab"
 _SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
-_COMMANDS = ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl")
+_COMMANDS = ("ovsdb-tool", "ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "ovs-appctl")
 _SECONDS = 10
 _CONFIGURED_SECONDS = 25  # within which its ports are there: on a busy machine one over AF_XDP takes half a second
 _AF_XDP = ("type=afxdp-nonpmd", "options:xdp-mode=native")  # else it tries each of 64 MB twice
@@ -85,6 +85,13 @@ class OpenVSwitch:
     def openflow(self, *words: str) -> str:
         """`ovs-ofctl`, in OpenFlow 1.3; returns what it prints. Raises LabError with its words."""
         return self._run("ovs-ofctl", "--protocols=OpenFlow13", *words)
+
+    def forget_packets(self) -> None:
+        """Empty the caches of the datapath: each packet from now on is looked up in flow entries as they are now.
+
+        After a change Open vSwitch's own threads bring them up to date, some milliseconds after it has confirmed it.
+        """
+        self._run("ovs-appctl", f"--timeout={_SECONDS}", f"--target={self._folder}/ovs-vswitchd.ctl", "revalidator/purge")
 
     def restart(self) -> None:
         """Kill the switch (not its database) and start it again: it has forgotten its flow entries and groups."""
