@@ -91,7 +91,8 @@ class OpenVSwitch:
 
         After a change Open vSwitch's own threads bring them up to date, some milliseconds after it has confirmed it.
         """
-        self._run("ovs-appctl", f"--timeout={_SECONDS}", f"--target={self._folder}/ovs-vswitchd.ctl", "revalidator/purge")
+        target = f"--target={self._folder}/ovs-vswitchd.ctl"
+        self._run("ovs-appctl", f"--timeout={_SECONDS}", target, "revalidator/purge")
 
     def restart(self) -> None:
         """Kill the switch (not its database) and start it again: it has forgotten its flow entries and groups."""
