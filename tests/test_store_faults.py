@@ -144,7 +144,7 @@ def test_a_lost_acknowledgement_counts_once(proxy: FaultProxy, valkey_server: Pa
     """The commit is executed, and its reply of three bytes cut short."""
     engine = Engine(proxy.path, mode="off", stale_ms=5000)
     engine.ready()
-    proxy.delay(0.2)  # so that the order to cut comes before the reply
+    proxy.delay(0.05)  # so that the order to cut comes before the reply
     token = engine.send(segment(0, tally.COUNT, 1))
     engine.until(lambda: engine.pipe.stats()["commits"] == 1)
     proxy.truncate(through)

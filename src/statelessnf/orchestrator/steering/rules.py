@@ -1,13 +1,16 @@
 """The rules of the `nftables` steering: chains at the ingress of the switch's ports that forward each frame as it is.
 
 A frame is neither changed nor looked at twice: `fwd` puts it out at once. A new table takes the place of the old one in
-one transaction: no frame meets a half-made one.
+one transaction: no frame meets a half-made one. Its chains come behind those of the old one: where they came first, a
+frame found them empty, then the transaction ended, and it found the old ones empty, too, which lost it.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
+from itertools import count
 from math import gcd
 from typing import Literal
 
@@ -16,6 +19,7 @@ from statelessnf.orchestrator.steering.ownership import mark
 from statelessnf.orchestrator.steering.steering import Member, Ports
 
 _Side = Literal["inside", "outside"]
+_LATER = count(int(time.clock_gettime(time.CLOCK_BOOTTIME)))  # priorities: also later than another process's before us
 _SEED = "0x5eed"  # the same for both sides
 _TOLD = ("ether type arp", "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }")
 
@@ -87,7 +91,7 @@ def _copies(links: Sequence[str], mac: bytes | None) -> list[str]:
 
 def _chain(name: str, devices: Sequence[str], rules: Sequence[str]) -> str:
     listed = ", ".join(map(_quoted, devices))
-    hook = f"type filter hook ingress devices = {{ {listed} }} priority 0;"
+    hook = f"type filter hook ingress devices = {{ {listed} }} priority {next(_LATER)};"
     return "\n".join([f"chain {name} {{", hook, *rules, "}"])
 
 
