@@ -59,7 +59,7 @@ test: lab-tests cpp-tests beside-tests ## every test: C++ (plain, ASan and UBSan
 
 # Labs wait for most of their time: with `make -j 2` all other tests run beside them, in the time that they leave.
 lab-tests: setup
-	timeout 900 $(BIN)/pytest $(PYTEST_FLAGS) -m 'not beside'
+	timeout 1200 $(BIN)/pytest $(PYTEST_FLAGS) -m 'not beside'
 
 cpp-tests: engine-tests sanitized
 	timeout 120 build/engine/engine_tests
@@ -67,7 +67,7 @@ cpp-tests: engine-tests sanitized
 	$(LEFT_OVER) timeout 600 build/tsan/engine_tests
 
 beside-tests: setup
-	$(LEFT_OVER) timeout 900 $(BIN)/pytest $(PYTEST_FLAGS) -m beside -n 2 --dist loadfile --no-loadscope-reorder
+	$(LEFT_OVER) timeout 1200 $(BIN)/pytest $(PYTEST_FLAGS) --timeout 300 -m beside -n 2 --dist loadfile --no-loadscope-reorder
 
 check: packages build ## lint, types, format, warnings as errors, size limits
 	@$(BIN)/ruff check .
