@@ -9,13 +9,16 @@ PYTHON ?= /usr/bin/python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 CONFIGURE := cmake -S . -G Ninja -DSNF_DPDK=OFF
+# What the kernel schedules so gets only the time that nothing else wants (SCHED_IDLE).
+LEFT_OVER := chrt --idle 0
 # As root on a build server no test may be skipped for want of root, nor of anything that root can set up.
 PYTEST_FLAGS += $(if $(filter true,$(CI)),--require-root)
 
 engine_sources := CMakeLists.txt dpdk.cmake pyproject.toml $(wildcard engine/*)
 cpp_files = git ls-files -- '*.cpp' '*.hpp'
 
-.PHONY: help setup packages build run engine-tests sanitized test check fuzz bench image fmt clean
+.PHONY: help setup packages build run engine-tests sanitized test lab-tests cpp-tests beside-tests check fuzz bench image fmt \
+  clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,20 +47,27 @@ build: build/.installed ## compile the engine and install the project into .venv
 
 # Compiled with what nothing else wants: `make -j 2` does it beside pip, mypy and `snf build`, which take one processor.
 engine-tests: build
-	@nice -n 19 timeout 600 cmake --build build/engine --target engine_tests
+	@$(LEFT_OVER) timeout 600 cmake --build build/engine --target engine_tests
 
 sanitized: packages
 	@$(CONFIGURE) -B build/asan -DSNF_SANITIZE=address,undefined > /dev/null
-	@nice -n 19 timeout 600 cmake --build build/asan --target engine_tests
+	@$(LEFT_OVER) timeout 600 cmake --build build/asan --target engine_tests
 	@$(CONFIGURE) -B build/tsan -DSNF_SANITIZE=thread > /dev/null
-	@nice -n 19 timeout 600 cmake --build build/tsan --target engine_tests
+	@$(LEFT_OVER) timeout 600 cmake --build build/tsan --target engine_tests
 
-test: setup engine-tests sanitized ## every test: C++ (plain, ASan and UBSan, TSan), then Python
+test: lab-tests cpp-tests beside-tests ## every test: C++ (plain, ASan and UBSan, TSan) and Python; -j 2: beside each other
+
+# Labs wait for most of their time: with `make -j 2` all other tests run beside them, in the time that they leave.
+lab-tests: setup
+	timeout 1200 $(BIN)/pytest $(PYTEST_FLAGS) -m 'not beside'
+
+cpp-tests: engine-tests sanitized
 	timeout 120 build/engine/engine_tests
-	timeout 240 build/asan/engine_tests
-	timeout 240 build/tsan/engine_tests
-	timeout 600 $(BIN)/pytest $(PYTEST_FLAGS) -m beside -n 2 --dist loadfile --no-loadscope-reorder
-	timeout 900 $(BIN)/pytest $(PYTEST_FLAGS) -m 'not beside'
+	$(LEFT_OVER) timeout 600 build/asan/engine_tests
+	$(LEFT_OVER) timeout 600 build/tsan/engine_tests
+
+beside-tests: setup
+	$(LEFT_OVER) timeout 1200 $(BIN)/pytest $(PYTEST_FLAGS) --timeout 300 -m beside -n 2 --dist loadfile --no-loadscope-reorder
 
 check: packages build ## lint, types, format, warnings as errors, size limits
 	@$(BIN)/ruff check .

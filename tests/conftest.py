@@ -4,7 +4,8 @@ A test marked `root` is skipped without root. With `--require-root` (`make test`
 reason, is a failure: nothing that the machine can run goes untested unnoticed. With CI=true the examples of property
 tests are the same in each run, so that a change is judged by what it did; elsewhere they are new ones each time.
 
-`make test` runs what is marked `beside` in two processes first, and then everything else, one test at a time.
+`make test` runs what is marked `beside` in two processes, and everything else one test at a time. A file that has
+nothing of a stage is not even read there, which would take longer than many tests.
 """
 
 from __future__ import annotations
@@ -29,15 +30,29 @@ if TYPE_CHECKING:
     from running_api import RunningApi
 
 ROOT = Path(__file__).parent.parent
-hypothesis.settings.register_profile("repeatable", derandomize=True)
-if os.environ.get("CI") == "true":
-    hypothesis.settings.load_profile("repeatable")
+BESIDE = "\npytestmark = pytest.mark.beside\n"  # in a test file: all of its tests are
+hypothesis.settings.register_profile(  # a test that runs beside others may have to wait, at any place
+    "patient",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=os.environ.get("CI") == "true",
+)
+hypothesis.settings.load_profile("patient")
 DATA = Path(os.environ.get("SNF_DATA", ROOT.parent / "shared" / "data"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--timers", type=int, default=10_000, help="how many, where claimers of timers are killed")
     parser.addoption("--require-root", action="store_true", help="a skipped test that is marked `root` is a failure")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m 'not beside'` files whose tests all are; with `-m beside` those that do not say the word."""
+    stage = config.getoption("markexpr")
+    if stage not in ("beside", "not beside") or collection_path.suffix != ".py":
+        return None
+    text = collection_path.read_text()
+    return ("mark.beside" not in text if stage == "beside" else BESIDE in text) or None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -82,7 +97,7 @@ def enterprise_trace() -> Path:
     return data_file("traces/enterprise.pcap.zst")
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> bool:
     """Whether the condition comes to hold within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
@@ -90,7 +105,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
     return condition()
 
 
-def wait_until_ready(server: subprocess.Popen[bytes], socket: Path, seconds: float = 10) -> None:
+def wait_until_ready(server: subprocess.Popen[bytes], socket: Path, seconds: float = 60) -> None:
     """Until the server answers PING; raises RuntimeError if it ends or stays silent for `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and server.poll() is None:

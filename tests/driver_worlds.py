@@ -59,7 +59,7 @@ class Ends:
         self.seen.append((name, why))
         self._news.set()
 
-    async def next(self, seconds: float = 10.0) -> tuple[str, str]:
+    async def next(self, seconds: float = 60.0) -> tuple[str, str]:
         """The one reported next, or already and not asked for yet."""
         async with asyncio.timeout(seconds):
             while not self.seen:
@@ -231,7 +231,7 @@ async def opened(world: World) -> AsyncIterator[tuple[Driver, Ends]]:
         await driver.close()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Until the condition holds."""
     async with asyncio.timeout(seconds):
         while not condition():

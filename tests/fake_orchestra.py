@@ -122,7 +122,7 @@ async def playing(
             await play.end()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Until it holds. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -18,7 +18,7 @@ from statelessnf.namespaces import Namespace
 
 Address = IPv4Address | IPv6Address
 STUN_COOKIE = 0x2112A442
-PATIENCE = 5.0
+PATIENCE = 10.0
 
 
 class _Peer(socketserver.ThreadingMixIn, socketserver.BaseServer):

@@ -29,7 +29,7 @@ from statelessnf.store_access import open_store
 INSIDE, OUTSIDE = 0, 1
 HOST, SERVER = "10.0.0.1", "198.51.100.7"
 MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")  # else scapy asks the machine's network
-PATIENCE = 10.0  # seconds; a busy machine
+PATIENCE = 60.0  # seconds; a busy machine
 SETTINGS = ("--maxmemory", "200mb", "--maxmemory-policy", "noeviction", "--tracking-table-max-keys", "0")
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Self
 
 TOKEN = "a-token-for-tests-only"
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class RunningApp(ABC):

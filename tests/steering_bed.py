@@ -40,6 +40,7 @@ DEPLOYMENTS: dict[str, tuple[Spread, str]] = {  # by name: spread, and the port 
 }
 CONTROLLERS = dict(zip(DEPLOYMENTS, range(6653, 6699), strict=False))  # TCP ports, in the bridge's namespace
 QUIET_SECONDS = 0.1
+ARRIVAL_SECONDS = 1.0  # without any frame of those that are expected
 
 
 class Bed:
@@ -123,14 +124,14 @@ class Bed:
         """How many of them come out at each place's port."""
         return [len(taken) for taken in await self.send(side, frames, expected)]
 
-    async def becomes(self, side: Side, frames: Sequence[bytes], expected: list[int], seconds: float = 2.0) -> bool:
+    async def becomes(self, side: Side, frames: Sequence[bytes], expected: list[int], seconds: float = 20.0) -> bool:
         """Whether `counts` is this before long: Open vSwitch confirms a change before all of its caches follow."""
         deadline = time.monotonic() + seconds
         while (found := await self.counts(side, frames, sum(expected))) != expected and time.monotonic() < deadline:
             pass
         return found == expected
 
-    async def becomes_shared(self, side: Side, frames: Sequence[bytes], members: int, seconds: float = 2.0) -> bool:
+    async def becomes_shared(self, side: Side, frames: Sequence[bytes], members: int, seconds: float = 20.0) -> bool:
         """Whether the first `members` places get a share of them each, and nobody else any, before long."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -206,7 +207,7 @@ class Steered:
     def changed(self) -> None:
         self._event.set()
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
         """Until it holds; looks after each change that the steering announces, and at no other time."""
         async with asyncio.timeout(seconds):
             while not condition():
@@ -215,16 +216,16 @@ class Steered:
 
 
 def taken(sinks: Sequence[socket.socket], expected: int) -> list[list[bytes]]:
-    """What arrives, of what tests send: waits for so many, then QUIET_SECONDS for more."""
+    """What arrives, of what tests send: waits for so many, for a while, then QUIET_SECONDS for more."""
     found: list[list[bytes]] = [[] for _ in sinks]
-    patience = 0.5 if expected else QUIET_SECONDS
+    patience = ARRIVAL_SECONDS if expected else QUIET_SECONDS
     while ready := select.select(sinks, [], [], patience)[0]:
         for sink in ready:
             with suppress(OSError):  # ENETDOWN, once, where a test has pulled the plug
                 frame = sink.recv(2048)
                 if frame[6:12] == CLIENT_MAC:
                     found[sinks.index(sink)].append(frame)
-        patience = QUIET_SECONDS if sum(map(len, found)) >= expected else 0.5
+        patience = QUIET_SECONDS if sum(map(len, found)) >= expected else ARRIVAL_SECONDS
     return found
 
 

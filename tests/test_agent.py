@@ -298,5 +298,5 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
             await driver.close()
 
         asyncio.run(scene())
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert not process.stderr.read()

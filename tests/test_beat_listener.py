@@ -20,7 +20,7 @@ from statelessnf.orchestrator.beat_listener import BeatListener
 from statelessnf.orchestrator.beats import Beat, encode
 
 ONE, OTHER, STRANGER = (bytes([number]) * 16 for number in (1, 2, 3))
-PATIENCE = 10.0  # seconds; a busy machine
+PATIENCE = 60.0  # seconds; a busy machine
 
 
 def beat(token: bytes = ONE, sequence: int = 1, pipe: int = 0, flags: int = 3) -> Beat:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.beside
 
 DATA = Path(os.environ.get("SNF_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PACKETS = st.lists(st.builds(Captured, st.integers(0, 2**32 * 10**9 - 1), st.binary(max_size=200)), max_size=8)
-FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 
 
 def read(path: Path) -> list[Captured]:
@@ -142,7 +142,9 @@ def test_two_compressed_frames(tmp_path: Path) -> None:
     assert len(read(tmp_path / "in")) == 2
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data(), make=st.sampled_from([pcap, pcapng]))
 def test_damage_never_crashes(tmp_path: Path, data: st.DataObject, make: object) -> None:
     assert callable(make)

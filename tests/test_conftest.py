@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ def test_plain():
 
 
 @pytest.fixture
-def suite(pytester: pytest.Pytester) -> pytest.Pytester:
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # of no use here, and a second each time
     pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text())
     markers = "\n root: needs root\n beside: two at once"
     pytester.makeini(f"[pytest]\nmarkers ={markers}\npythonpath = {Path(__file__).parent}")
@@ -45,6 +47,26 @@ def test_a_skipped_root_test_fails_under_require_root(suite: pytest.Pytester) ->
 def test_what_needs_root_runs_beside_nothing(suite: pytest.Pytester) -> None:
     suite.makepyfile("import pytest\n\n@pytest.mark.root\n@pytest.mark.beside\ndef test_both():\n    pass\n")
     assert suite.runpytest_subprocess().ret is pytest.ExitCode.USAGE_ERROR
+
+
+BESIDE = "import pytest\n\npytestmark = pytest.mark.beside\n"
+MIXED = "import pytest\n\n@pytest.mark.beside\ndef test_one():\n    pass\n\ndef test_other():\n    pass\n"
+PLAIN = "def test_it():\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "passed", "skipped"), [((), 4, 2), (("-m", "beside"), 2, 0), (("-m", "not beside"), 2, 2)]
+)
+def test_each_test_is_in_one_stage(suite: pytest.Pytester, options: Sequence[str], passed: int, skipped: int) -> None:
+    suite.makepyfile(test_pure=BESIDE + PLAIN, test_mixed=MIXED, test_plain=PLAIN)
+    suite.runpytest_subprocess(*options).assert_outcomes(passed=passed, skipped=skipped)
+
+
+@pytest.mark.parametrize(("stage", "content"), [("beside", PLAIN), ("not beside", BESIDE)])
+def test_a_file_that_has_nothing_of_a_stage_is_not_read(suite: pytest.Pytester, stage: str, content: str) -> None:
+    suite.makepyfile(test_mixed=MIXED, test_broken=content + "1 / 0\n")
+    skipped = 2 if stage == "not beside" else 0
+    suite.runpytest_subprocess("-m", stage).assert_outcomes(passed=1, skipped=skipped)
 
 
 def write_and_fail(folder: Path) -> None:

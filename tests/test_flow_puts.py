@@ -296,7 +296,7 @@ def test_of_two_callers_who_make_or_change_a_flow_one_succeeds(
     def attempt(name: bytes, kind: str, old: bytes, new: bytes) -> Reply:
         with StoreClient(unix_url(str(services_server))) as own:
             own.call("PING")
-            together.wait(10)
+            together.wait(60)
             return put(own, (name, PARTNER), kind, old, new)
 
     with ThreadPoolExecutor(2) as pool:

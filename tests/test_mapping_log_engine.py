@@ -31,7 +31,7 @@ pytestmark = pytest.mark.beside
 POOL = [{"addresses": ["203.0.113.1", "2001:db8:1::1"]}]
 WEB = {"protocol": "udp", "external": "203.0.113.1", "ports": "80", "inner": "10.0.0.80", "inner_port": 8080}
 INSIDE, OUTSIDE = 0, 1
-PATIENCE = 20.0  # seconds; a busy machine
+PATIENCE = 60.0  # seconds; a busy machine
 
 
 def datagram(source: str, destination: str) -> Packet:

@@ -191,5 +191,5 @@ def test_down_leaves_nothing(beginning: Beginning) -> None:
             assert (done.returncode, done.stdout) == (0, "lab is down\n")
             assert not client.call("KEYS", "*:orchestrator:*")
         assert running.process is not None
-        assert running.process.wait(1) == 0
+        assert running.process.wait(10) == 0
         assert beginning.snf("status", beginning.file).returncode != 0

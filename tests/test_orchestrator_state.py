@@ -170,7 +170,7 @@ def test_the_journal_goes_on_when_the_store_is_back(state: State, monkeypatch: p
             running = asyncio.create_task(journal.run())
             for number in range(3):
                 events.tell("note", f"event {number}")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while len(await asyncio.get_running_loop().run_in_executor(store, state.events)) < 3:
                     await asyncio.sleep(0)
             running.cancel()
@@ -196,7 +196,7 @@ def test_events_are_followed() -> None:
         for number in range(2, 5):
             await asyncio.sleep(0)
             events.tell("note", str(number))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(seen) < 4:
                 await asyncio.sleep(0)
         watching.cancel()

@@ -133,7 +133,9 @@ def test_only_what_the_keys_say_is_wanted_is_read(raw: Any, records: StoredRecor
     assert "cmdstat_mget" not in raw.info("commandstats")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.from_regex(r"[0-9]{1,22}(\.[0-9]{1,22}(\.[A-Za-z0-9_-]{0,70})?)?"))
 def test_any_cursor_is_answered_or_refused(records: StoredRecords, cursor: str) -> None:
     """And nothing else is raised. Any number is a cursor of SCAN."""

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.beside
 
 SNF = [sys.executable, "-m", "statelessnf.cli"]
 TOKEN = bytes(range(16))
-PATIENCE = 30  # seconds; a busy machine
+PATIENCE = 60  # seconds; a busy machine
 DEPLOYMENT = """
 name = "ordered"
 function = "firewall"

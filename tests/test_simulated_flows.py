@@ -95,7 +95,9 @@ def kept_by(path: Path) -> list[dict[bytes, object]]:
 )
 @example([(0, flow_put("a", new=struct.pack("<BQQ", 1, 1, (1 << 53) + 1), expire_at=str(1 << 53)))])
 @example([(0, flow_put("a", expire_at=str((1 << 53) + 1)))])
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.tuples(st.integers(0, CLIENTS - 1), put_commands), max_size=30))
 def test_same_flows_same_bytes_and_the_same_is_kept(real: Path, script: Script) -> None:
     server = SimulatedServer(now_us=time.time_ns() // 1000)

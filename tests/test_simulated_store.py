@@ -54,7 +54,9 @@ scripts = st.lists(st.tuples(st.integers(0, CLIENTS - 1), commands), max_size=40
 @example([(0, CACHING), (0, ("GET", "a")), (1, ("MSETEX", "1", "a", "1", "PXAT", PAST)), (1, ("DEL", "a"))])
 @example([(0, CACHING), (0, ("GET", "a")), (1, ("SET", "a", "1", "PXAT", PAST)), (1, ("SET", "a", "1"))])
 @example([(0, CACHING), (0, ("GET", "a")), (1, ("MSETEX", "2", "a", "1", "a", "2", "NX")), (0, ("GET", "a"))])
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(scripts)
 def test_same_script_same_bytes(real: Path, script: Script) -> None:
     wanted, found = run_real(real, script), run_simulated(script)

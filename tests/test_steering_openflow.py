@@ -61,7 +61,7 @@ async def opened(datapath: int | None = None) -> AsyncIterator[tuple[Steered, Op
 
 async def closed(steering: OpenflowSteering, reason: str) -> None:
     """Until a connection has been closed for that reason, which must be the first one."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not steering.closed:
             await asyncio.sleep(0)
     assert dict(steering.closed) == {reason: 1}

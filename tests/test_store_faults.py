@@ -27,7 +27,7 @@ from store_harm import PLAN, do, proxied
 from tally_function import Tally
 
 STALE_MS = 300
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def segment(flow: int, order: int, name: int, about: int = 0) -> bytes:
@@ -120,7 +120,7 @@ def test_without_the_store_cached_flows_go_on_for_a_while(proxy: FaultProxy, har
     assert verdict == "store_unavailable"
     assert served > 0
     assert lasted > STALE_MS / 1000 / 2  # the last answered request may have been sent a quarter of it before
-    assert lasted < STALE_MS / 1000 + 2
+    assert lasted < STALE_MS / 1000 + 10
     proxy.refuse(False)
     proxy.resume()
     engine.ready()

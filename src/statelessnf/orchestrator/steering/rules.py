@@ -1,13 +1,15 @@
 """The rules of the `nftables` steering: chains at the ingress of the switch's ports that forward each frame as it is.
 
 A frame is neither changed nor looked at twice: `fwd` puts it out at once. A new table takes the place of the old one in
-one transaction: no frame meets a half-made one.
+one transaction: no frame meets a half-made one. Its chains come behind those of the old one: where they came first, a
+frame found them empty, then the transaction ended, and it found the old ones empty, too, which lost it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from math import gcd
 from typing import Literal
 
@@ -42,13 +44,27 @@ def ruleset(
     """
     from_clients = _given(ports, members, "inside", "s", members[:1])
     from_servers = _given(ports, members, "outside", "d", members[-1:])
+    to_clients, to_servers = ([f"fwd to {_quoted(port)}"] for port in (ports.clients, ports.servers))
     chains = [
-        _chain("from_clients", [ports.clients], from_clients),
-        _chain("from_servers", [ports.servers], from_servers),
+        ("from_clients", [ports.clients], from_clients),
+        ("from_servers", [ports.servers], from_servers),
+        ("to_clients", inside, to_clients),
+        ("to_servers", outside, to_servers),
     ]
-    chains += [_chain("to_clients", inside, [f"fwd to {_quoted(ports.clients)}"])] if inside else []
-    chains += [_chain("to_servers", outside, [f"fwd to {_quoted(ports.servers)}"])] if outside else []
-    return "\n".join([removal(table), f"table {table} {{", mark(owner), *chains, "}"])
+    priority = next(_PRIORITIES)
+    written = [_chain(name, devices, rules, priority) for name, devices, rules in chains if devices]
+    return "\n".join([removal(table), f"table {table} {{", mark(owner), *written, "}"])
+
+
+def _growing() -> Iterator[int]:
+    """Each above the one before and, as they follow the time since boot (0.1 s), above those of a process before us."""
+    last = 0
+    while True:
+        last = max(last + 1, int(time.clock_gettime(time.CLOCK_BOOTTIME) * 10))
+        yield last
+
+
+_PRIORITIES = _growing()
 
 
 def _given(ports: Ports, members: Sequence[Member], side: _Side, client: str, one: Sequence[Member]) -> list[str]:
@@ -85,9 +101,9 @@ def _copies(links: Sequence[str], mac: bytes | None) -> list[str]:
     return [f"ether daddr {mac.hex(':')} {match} {statements}" for match in _TOLD]
 
 
-def _chain(name: str, devices: Sequence[str], rules: Sequence[str]) -> str:
+def _chain(name: str, devices: Sequence[str], rules: Sequence[str], priority: int) -> str:
     listed = ", ".join(map(_quoted, devices))
-    hook = f"type filter hook ingress devices = {{ {listed} }} priority 0;"
+    hook = f"type filter hook ingress devices = {{ {listed} }} priority {priority};"
     return "\n".join([f"chain {name} {{", hook, *rules, "}"])
 
 
