@@ -122,7 +122,8 @@ inline bool Batch::plain(std::uint32_t job) const {
 inline void Batch::tell(std::uint32_t job) {
   Packet& packet = pool_[packets_[job]];
   packet.verdict = work_[job].verdict;
-  packet.fault = work_[job].fault != 0 || (work_[job].verdict & 0xff) > verdict_forward;
+  packet.fault = static_cast<Fault>(work_[job].fault);
+  if ((work_[job].verdict & 0xff) > verdict_forward) packet.fault = fault_park;
 }
 
 }  // namespace snf

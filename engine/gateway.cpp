@@ -18,13 +18,19 @@ Address destination_of(const Packet& packet) {
   return {load64(network + 24), load64(network + 32)};
 }
 
-// The first addresses that are owned on a side, in the order in which they are to be taken from the end.
-std::vector<Address> to_announce(const NeighbourSide& side, std::uint32_t most) {
+Address following(Address address) {
+  if (++address.low == 0) ++address.high;
+  return address;
+}
+
+// The first addresses of the ranges that are not `known`, in the order in which they are to be taken from the end.
+std::vector<Address> to_announce(const std::vector<AddressRange>& ranges, std::uint32_t most, const AddressSet& known) {
   std::vector<Address> list;
-  for (const AddressRange& range : side.owned) {
+  for (const AddressRange& range : ranges) {
     for (Address next = range.first; list.size() < most && next <= range.last;) {
-      list.push_back(next);
-      if (++next.low == 0) ++next.high;
+      const AddressRange* skipped = known.range_of(next);
+      if (skipped == nullptr) list.push_back(next);
+      next = following(skipped == nullptr ? next : skipped->last);
     }
   }
   std::reverse(list.begin(), list.end());
@@ -40,9 +46,18 @@ Gateway::Gateway(const NeighbourOptions& options, Port& port, PacketPool& pool, 
       outlet_(outlet),
       stats_(stats),
       neighbours_(options, stats),
-      announcements_{to_announce(options.sides[0], options.announced),
-                     to_announce(options.sides[1], options.announced)},
+      announcements_{to_announce(options.sides[0].owned, options.announced, {}),
+                     to_announce(options.sides[1].owned, options.announced, {})},
+      announced_(options.announced),
       pace_(announcements_per_second) {}
+
+// What is still to be announced and not owned any more is passed over (announce, below).
+void Gateway::own(Side side, const std::vector<AddressRange>& ranges) {
+  std::vector<Address>& left = announcements_[static_cast<unsigned>(side)];
+  const std::vector<Address> added = to_announce(ranges, announced_, neighbours_.owned(side));
+  left.insert(left.begin(), added.begin(), added.end());
+  neighbours_.own(side, ranges);
+}
 
 void Gateway::begin(std::uint64_t now, std::uint64_t clock) {
   now_ = now;

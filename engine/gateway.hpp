@@ -21,6 +21,8 @@ class Gateway {
   Gateway(const NeighbourOptions& options, Port& port, PacketPool& pool, Outlet& outlet, NeighbourStats& stats);
   Gateway(const Gateway&) = delete;
 
+  // From now on this is what is owned on a side. What is new is announced.
+  void own(Side side, const std::vector<AddressRange>& ranges);
   // First in a step. now: ms, monotonic; clock: that of the packets.
   void begin(std::uint64_t now, std::uint64_t clock);
   // A frame that parse passed: it leaves on the other side, or is answered, or goes no further.
@@ -44,6 +46,7 @@ class Gateway {
   NeighbourStats& stats_;
   Neighbours neighbours_;
   std::array<std::vector<Address>, 2> announcements_;  // by side; still to be made, the first one last
+  const std::uint32_t announced_;
   RateLimit pace_;
   std::uint64_t now_ = 0, clock_ = 0;
 };

@@ -35,7 +35,8 @@ BuildOptions read_options(const nanobind::dict& options);
 // `secret`: the deployment's.
 NeighbourOptions read_neighbours(const nanobind::dict& options, std::uint64_t secret);
 BeatOptions read_beats(const nanobind::dict& options);
-std::shared_ptr<const TableSet> read_tables(nanobind::handle tables, nanobind::handle rules, bool acl);
+std::shared_ptr<const TableSet> read_tables(nanobind::handle tables, nanobind::handle rules, nanobind::handle owned,
+                                            bool acl);
 std::unique_ptr<Store> make_store(const BuildOptions& options, Stats& stats);
 std::string store_error(Store* store, const BuildOptions& options);
 std::uint64_t random_nonce();

@@ -32,7 +32,7 @@ class Reference {
     options_.program->run(jobs_.data(), jobs, *options_.tables);
     for (unsigned i = 0; i < jobs; ++i) {
       pool_[packets_[i]].verdict = jobs_[i].verdict;
-      pool_[packets_[i]].fault = jobs_[i].fault != 0;
+      pool_[packets_[i]].fault = static_cast<Fault>(jobs_[i].fault);
       outlet_.finish(packets_[i]);
     }
     outlet_.flush(now_ns);

@@ -59,8 +59,8 @@ class Instance {
     for (auto& worker : workers_) list.extend(dropped_list(worker->pipe().outlet().take_dropped()));
     return list;
   }
-  void swap_tables(nb::handle tables, nb::handle rules) {
-    const auto set = read_tables(tables, rules, options_.acl);
+  void swap_tables(nb::handle tables, nb::handle rules, nb::handle owned) {
+    const auto set = read_tables(tables, rules, owned, options_.acl);
     for (auto& worker : workers_) worker->pipe().swap_tables(set);
   }
   void admit(bool new_flows) {
@@ -110,7 +110,8 @@ void bind_instance(nb::module_& module) {
       .def("stats", &Instance::stats)
       .def("events", &Instance::events)
       .def("dropped", &Instance::dropped)
-      .def("swap_tables", &Instance::swap_tables, nb::arg("tables"), nb::arg("rules").none())
+      .def("swap_tables", &Instance::swap_tables, nb::arg("tables"), nb::arg("rules").none(),
+           nb::arg("owned").none() = nb::none())
       .def("admit", &Instance::admit, nb::arg("new_flows"))
       .def("link_up", &Instance::link_up)
       .def("available", &Instance::available);

@@ -95,7 +95,7 @@ std::uint64_t random_nonce() {
   return static_cast<std::uint64_t>(device()) << 32;
 }
 
-std::shared_ptr<const TableSet> read_tables(nb::handle tables, nb::handle rules, bool acl) {
+std::shared_ptr<const TableSet> read_tables(nb::handle tables, nb::handle rules, nb::handle owned, bool acl) {
   auto set = std::make_shared<TableSet>();
   for (const nb::handle item : tables) {
     const auto pair = nb::cast<nb::tuple>(item);
@@ -109,6 +109,7 @@ std::shared_ptr<const TableSet> read_tables(nb::handle tables, nb::handle rules,
     if (!rows.empty()) std::memcpy(rows.data(), bytes.data(), bytes.size());
     set->set_services(acl ? make_acl_rules(rows) : make_linear_rules(rows));
   }
+  if (!owned.is_none()) set->set_owned(read_ranges(owned));
   return set;
 }
 
@@ -147,7 +148,7 @@ BuildOptions read_options(const nb::dict& dict) {
     options.fail("store: does not fit the mode");
   built.store.tracked = built.pipe.mode == Mode::tracked;
   built.program = std::make_shared<Program>(program, traits);
-  built.tables = read_tables(tables.is_none() ? nb::object(nb::list()) : tables, rules, built.acl);
+  built.tables = read_tables(tables.is_none() ? nb::object(nb::list()) : tables, rules, nb::none(), built.acl);
   built.pipe.nonce = random_nonce();
   return built;
 }

@@ -49,8 +49,8 @@ class SteppedPipe {
   }
   bool idle() const { return pipe_->idle() && port_.waiting() == 0; }
   std::size_t waiting() const { return port_.waiting(); }
-  void swap_tables(nb::handle tables, nb::handle rules) {
-    pipe_->swap_tables(read_tables(tables, rules, options_.acl));
+  void swap_tables(nb::handle tables, nb::handle rules, nb::handle owned) {
+    pipe_->swap_tables(read_tables(tables, rules, owned, options_.acl));
   }
   void admit(bool new_flows) { pipe_->admit(new_flows); }
   void abandon() { pipe_->abandon(); }
@@ -124,7 +124,8 @@ void bind_pipe(nb::module_& module) {
       .def("stats", &SteppedPipe::stats)
       .def("idle", &SteppedPipe::idle)
       .def("waiting", &SteppedPipe::waiting)
-      .def("swap_tables", &SteppedPipe::swap_tables, nb::arg("tables"), nb::arg("rules").none())
+      .def("swap_tables", &SteppedPipe::swap_tables, nb::arg("tables"), nb::arg("rules").none(),
+           nb::arg("owned").none() = nb::none())
       .def("admit", &SteppedPipe::admit, nb::arg("new_flows"))
       .def("abandon", &SteppedPipe::abandon)
       .def("available", &SteppedPipe::available)

@@ -24,8 +24,16 @@ Neighbours::Neighbours(const NeighbourOptions& options, NeighbourStats& stats)
 
 Neighbours::Place Neighbours::place_of(const NeighbourSide& side) {
   Place place{AddressSet(side.owned), AddressSet(side.on_link), side.gateway4, side.gateway6, side.vlan, false};
-  place.ipv6 = place.owned.has_ipv6() || place.on_link.has_ipv6() || place.gateway6.has_value();
+  place.ipv6 = place.has_ipv6();
   return place;
+}
+
+bool Neighbours::Place::has_ipv6() const { return owned.has_ipv6() || on_link.has_ipv6() || gateway6.has_value(); }
+
+void Neighbours::own(Side side, const std::vector<AddressRange>& ranges) {
+  Place& changed = places_[static_cast<unsigned>(side)];
+  changed.owned = AddressSet(ranges);
+  changed.ipv6 = changed.has_ipv6();
 }
 
 bool Neighbours::owns(Side side, const Address& address) const {

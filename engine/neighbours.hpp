@@ -83,12 +83,16 @@ class Neighbours {
   bool ask(std::uint64_t now, Frame& frame);
 
   bool owns(Side side, const Address& address) const;
+  // What is answered for on a side, beside the link-local address.
+  const AddressSet& owned(Side side) const { return place(side).owned; }
+  void own(Side side, const std::vector<AddressRange>& ranges);
 
  private:
   struct Place {
     AddressSet owned, on_link;
     std::optional<Address> gateway4, gateway6;
     std::uint16_t vlan;
+    bool has_ipv6() const;
     bool ipv6;  // so that the MAC's link-local address is owned, too
   };
   struct Message {  // heard on `side`

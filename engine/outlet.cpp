@@ -4,7 +4,6 @@
 
 #include "function.hpp"
 #include "gateway.hpp"
-#include "reject.hpp"
 
 namespace snf {
 
@@ -87,12 +86,12 @@ void Outlet::drop_all(PacketQueue& queue, Drop reason) {
 }
 
 // RFC 1812 4.3.2.8, RFC 4443 2.4(f): answers are limited in rate.
-void Outlet::answer(const Packet& packet) {
+void Outlet::answer(const Packet& packet, Refusal kind) {
   if (!answers_.take(packet.header.now)) return stats_.answers_limited.add();
   Frame frame = port_.allocate();
   if (frame.data == nullptr) return;
   frame.side = packet.frame.side;
-  if (!build_reject(packet.frame, packet.header, packet.layout, frame)) return port_.release(&frame, 1);
+  if (!build_reject(packet.frame, packet.header, packet.layout, kind, frame)) return port_.release(&frame, 1);
   stats_.generated.add();
   send(packet.frame.side, frame, 0);
 }
@@ -103,7 +102,7 @@ void Outlet::carry_out(const Packet& packet, Bytes record) {
     const std::uint32_t argument = packet.header.effects[i] & 0xffffff;
     switch (static_cast<Effect>(packet.header.effects[i] >> 24)) {
       case Effect::reject:
-        answer(packet);
+        answer(packet, argument == 0 ? Refusal::rejected : Refusal::prohibited);
         break;
       case Effect::event:
         if (!events_.push({packet.header,

@@ -11,6 +11,7 @@
 #include "port.hpp"
 #include "rate_limit.hpp"
 #include "record.hpp"
+#include "reject.hpp"
 #include "stats.hpp"
 
 namespace snf {
@@ -70,7 +71,7 @@ class Outlet {
   void transmit(Side to);
   void measure(const Buffer& buffer);
   void carry_out(const Packet& packet, Bytes record);
-  void answer(const Packet& packet);
+  void answer(const Packet& packet, Refusal kind);
   bool lead(std::uint32_t packet);
 
   Port& port_;
@@ -103,7 +104,7 @@ inline void Outlet::forward(std::uint32_t index) {
 
 inline void Outlet::finish(std::uint32_t index, Bytes record) {
   Packet& packet = pool_[index];
-  if (packet.fault) return drop(index, Drop::function_error);
+  if (packet.fault) return drop(index, packet.fault == fault_park ? Drop::not_parked : Drop::function_error);
   if (packet.header.effect_count > 0) carry_out(packet, record);
   if ((packet.verdict & 0xff) == verdict_forward) return forward(index);
   drop(index, Drop::denied, static_cast<std::uint8_t>(packet.verdict >> 8));

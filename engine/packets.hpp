@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "frame.hpp"
+#include "function.hpp"
 #include "link.hpp"
 #include "packet.hpp"
 
@@ -29,8 +30,8 @@ struct Packet {
   std::uint32_t next = none;
   std::uint32_t verdict = 0;  // as the function gave it; meaningful once processed
   Stage stage = Stage::flow;
-  bool fault = false;  // the function raised
-  bool ran = false;    // the function has run on it, and may have written into the packet record
+  Fault fault = fault_none;
+  bool ran = false;  // the function has run on it, and may have written into the packet record
   Hop hop = Hop::as_received;
   Mac mac{};  // of Hop::known
 };

@@ -63,6 +63,7 @@ void Pipe::take_tables() {
   const std::lock_guard<std::mutex> lock(tables_mutex_);
   tables_ = std::move(next_tables_);
   tables_waiting_.store(false, std::memory_order_relaxed);
+  if (gateway_ && tables_->owned()) gateway_->own(Side::outside, *tables_->owned());
 }
 
 void Pipe::identify(Packet& packet, Arrival& arrival) {

@@ -3,7 +3,9 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "addresses.hpp"
@@ -18,6 +20,9 @@ class TableSet {
  public:
   void add(const void* data, std::uint64_t rows, std::size_t bytes);
   void set_services(std::shared_ptr<const Rules> rules) { rules_ = std::move(rules); }
+  // What the deployment owns outside from now on; without it, what it has owned before.
+  void set_owned(std::vector<AddressRange> owned) { owned_ = std::move(owned); }
+  const std::optional<std::vector<AddressRange>>& owned() const { return owned_; }
   const Table* tables() const { return tables_.data(); }
   std::uint64_t services() const { return reinterpret_cast<std::uint64_t>(rules_.get()); }
 
@@ -25,6 +30,7 @@ class TableSet {
   std::vector<std::unique_ptr<std::uint64_t[]>> buffers_;
   std::vector<Table> tables_;
   std::shared_ptr<const Rules> rules_;
+  std::optional<std::vector<AddressRange>> owned_;
 };
 
 // What the engine does for a function beside keeping records.

@@ -112,15 +112,16 @@ bool build_reset(const Frame& original, const PacketRecord& packet, const Layout
   return true;
 }
 
-// Port unreachable for UDP, else administratively prohibited (RFC 1812 section 5.2.7.1, RFC 4443 section 3.1).
-void write_unreachable(std::uint8_t* icmp, const PacketRecord& packet) {
-  const bool udp = packet.protocol == protocol::udp;
+// Port unreachable for rejected UDP, else administratively prohibited (RFC 1812 section 5.2.7.1, RFC 4443 section 3.1).
+void write_unreachable(std::uint8_t* icmp, const PacketRecord& packet, Refusal kind) {
+  const bool port = packet.protocol == protocol::udp && kind == Refusal::rejected;
   std::memset(icmp, 0, icmp_size);
   icmp[0] = packet.version == 4 ? 3 : 1;
-  icmp[1] = packet.version == 4 ? (udp ? 3 : 13) : (udp ? 4 : 1);
+  icmp[1] = packet.version == 4 ? (port ? 3 : 13) : (port ? 4 : 1);
 }
 
-bool build_unreachable(const Frame& original, const PacketRecord& packet, const Layout& layout, Frame& answer) {
+bool build_unreachable(const Frame& original, const PacketRecord& packet, const Layout& layout, Refusal kind,
+                       Frame& answer) {
   const std::uint32_t most =
       (packet.version == 4 ? ipv4_error_size : ipv6_error_size) - ip_size(packet.version) - icmp_size;
   const std::uint32_t quote = std::min(layout.end - layout.network, most);
@@ -128,7 +129,7 @@ bool build_unreachable(const Frame& original, const PacketRecord& packet, const 
   const std::uint8_t protocol = icmp_of(packet.version);
   std::uint8_t* icmp = begin_answer(original, packet.version, layout, protocol, icmp_size + quote, answer);
   if (icmp == nullptr) return false;
-  write_unreachable(icmp, packet);
+  write_unreachable(icmp, packet, kind);
   std::memcpy(icmp + icmp_size, original.data + layout.network, quote);
   write_checksum(answer, layout, icmp, protocol, 2);
   return true;
@@ -136,10 +137,12 @@ bool build_unreachable(const Frame& original, const PacketRecord& packet, const 
 
 }  // namespace
 
-bool build_reject(const Frame& original, const PacketRecord& packet, const Layout& layout, Frame& answer) {
+bool build_reject(const Frame& original, const PacketRecord& packet, const Layout& layout, Refusal kind,
+                  Frame& answer) {
   if (!may_answer(original, packet, layout)) return false;
-  const auto build = packet.protocol == protocol::tcp ? build_reset : build_unreachable;
-  return build(original, packet, layout, answer);
+  const bool reset = packet.protocol == protocol::tcp && kind == Refusal::rejected;
+  return reset ? build_reset(original, packet, layout, answer)
+               : build_unreachable(original, packet, layout, kind, answer);
 }
 
 }  // namespace snf

@@ -35,6 +35,7 @@ namespace snf {
   X(record_invalid, "a stored record of unknown schema or size")                 \
   X(pair_broken, "the two keys of a flow hold different records")                \
   X(function_error, "the network function raised an error")                      \
+  X(not_parked, "the network function wants the packet parked, which cannot be") \
   X(not_rewritable, "the function wants what the packet cannot say")             \
   X(neighbour_unknown, "the next hop did not answer ARP or neighbour discovery") \
   X(no_route, "neither on-link nor a gateway to the destination")                \

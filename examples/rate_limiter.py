@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from statelessnf.function import Function
 from statelessnf.packet import FORWARD, ORDINARY, SYN, TCP, count, drop_as, event
-from statelessnf.sequence import add32, seq_leq, sub32
+from statelessnf.sequence import add32, elapsed32, seq_leq
 
 TOO_FAST = 0  # index into drop_reasons
 OVER_BURST = 0  # index into events
@@ -38,6 +38,7 @@ class RateLimiter(Function):
     )
     drop_reasons = ("too_fast",)
     events = ("over_burst",)
+    counters = "too_fast_by_side"
     table_types: ClassVar = {"limits": np.dtype([("rate", "<u4"), ("burst", "<u4"), ("idle_ms", "<u4")])}
 
     class Config(BaseModel, frozen=True, extra="forbid", strict=True):
@@ -62,7 +63,7 @@ class RateLimiter(Function):
         end = add32(packet.sequence, packet.payload_length)
         if seq_leq(end, record.limit[side]):  # granted before: nothing to write
             return FORWARD
-        elapsed = min(sub32(packet.now, record.since[side]), HOUR_MS)
+        elapsed = min(elapsed32(packet.now, record.since[side]), HOUR_MS)
         grown = min(elapsed * limits.rate // 1000, limits.burst)
         limit = add32(record.limit[side], grown)
         if not seq_leq(end, limit):

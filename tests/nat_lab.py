@@ -1,5 +1,7 @@
 """A NAT in the routed lab: inner hosts, two instances with per-packet spray; or a Linux router in their place."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ NAME = "lab-nat"
 MAC = deployment_mac(NAME)
 WEB_BYTES = 5_000_000
 EXTERNAL = ip_address("203.0.113.8")  # with a forward of its port 80
+FURTHER = ip_address("203.0.113.20")  # of nobody, until a reload adds it to the pool
 FORWARDED_PORT, INNER_PORT = 80, 8080
 HOST, OTHER = ip_interface("10.0.0.1/24"), ip_interface("10.0.0.80/24")
 HOST_V6 = ip_interface("fd00::1/64")
@@ -81,6 +84,19 @@ class NatLab:
     web_checksum: str
     instances: list[Instance]
 
+    def reload(self, section: str) -> str:
+        """`snf reload` with another section. "", or why it was refused."""
+        deployment = write_routed_deployment(self.lab.folder, NAME, "nat", section)
+        command = [sys.executable, "-m", "statelessnf.cli", "reload", str(deployment)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        return done.stderr if done.returncode else ""
+
+
+def section(filtering: str, more: str = "") -> str:
+    """The deployment's own; `more`: further forwards, of an address that the pool has for that."""
+    known = SECTION.replace("FILTERING", filtering)
+    return known.replace("pool = [", f'pool = [\n  {{ addresses = ["{FURTHER}"] }},') + more if more else known
+
 
 @contextmanager
 def nat_lab(translator: str) -> Iterator[NatLab]:
@@ -108,7 +124,7 @@ def _behind_a_router(lab: Lab, topology: RoutedTopology) -> Namespace:
 
 def _instances(stack: ExitStack, lab: Lab, topology: RoutedTopology, host: Namespace, filtering: str) -> list[Instance]:
     build(find_function("nat"))
-    deployment = write_routed_deployment(lab.folder, NAME, "nat", SECTION.replace("FILTERING", filtering))
+    deployment = write_routed_deployment(lab.folder, NAME, "nat", section(filtering))
     instances = start_instances(stack, topology, deployment)
     for instance in instances:
         wait_ready(topology, instance, lambda: answers(host, FAR, 0.5))

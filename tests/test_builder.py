@@ -135,27 +135,29 @@ if packet.ttl == 4:
     return drop_as(1)
 if packet.ttl == 5:
     return packet.mss // packet.window + 0
+if packet.ttl == 6:
+    return PARK
 record.value = tables.rows[packet.payload_length].value
 return FORWARD"""
 
 
 def test_faults_stay_within_their_packet(tmp_path: Path) -> None:
     function = load(tmp_path, FAULTY)
-    index = [3, 4, 0, 100_000_000, 0, 0, 0, 0, 0, 2]
-    ttl = [0, 0, 1, 0, 2, 2, 3, 4, 5, 0]
-    frame_length = [0, 0, 0, 0, 4, 100_000_000, 0, 0, 0, 0]
-    columns = {"now": [7] * 10, "payload_length": index, "ttl": ttl, "frame_length": frame_length}
+    index = [3, 4, 0, 100_000_000, 0, 0, 0, 0, 0, 0, 2]
+    ttl = [0, 0, 1, 0, 2, 2, 3, 4, 5, 6, 0]
+    frame_length = [0, 0, 0, 0, 4, 100_000_000, 0, 0, 0, 0, 0]
+    columns = {"now": [7] * 11, "payload_length": index, "ttl": ttl, "frame_length": frame_length}
     outcomes, packets = burst(function, columns, chain=True)
-    assert [o.fault for o in outcomes] == [False, *[True] * 8, False]
-    assert [o.verdict for o in outcomes] == [FORWARD, *[DROP] * 8, FORWARD]
-    assert [int(o.record["value"][0]) for o in outcomes] == [40] * 9 + [30]
-    assert [o.lifetime for o in outcomes] == [1, *[0] * 8, 1]
-    assert list(packets["effect_count"]) == [1, *[0] * 8, 1]
+    assert [o.fault for o in outcomes] == [False, *[True] * 9, False]
+    assert [o.verdict for o in outcomes] == [FORWARD, *[DROP] * 9, FORWARD]
+    assert [int(o.record["value"][0]) for o in outcomes] == [40] * 10 + [30]
+    assert [o.lifetime for o in outcomes] == [1, *[0] * 9, 1]
+    assert list(packets["effect_count"]) == [1, *[0] * 9, 1]
 
 
 def test_forms_agree_on_faults(tmp_path: Path) -> None:
     function = load(tmp_path, FAULTY)
-    for ttl in range(7):
+    for ttl in range(8):
         for index in (0, 3, 4, 100_000_000):
             packets = np.zeros(2, PACKET)
             packets["ttl"], packets["payload_length"], packets["frame_length"] = ttl, index, index

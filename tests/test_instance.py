@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from typing import Any, cast
 
 import numpy as np
@@ -23,14 +24,21 @@ def section(*addresses: str) -> dict[str, Any]:
     return {"services": [{"name": "web", "address": "192.0.2.1", "ports": 80, "servers": pool}]}
 
 
+_IPV4 = 0xFFFFFFFF
+
+
 class Engine:
     """Keeps what is swapped in; `waiting` are events to be taken."""
 
     def __init__(self) -> None:
         self.tables: list[Mapping[str, np.ndarray[Any, Any]]] = []
+        self.owned: list[str] = []  # the last four bytes of each range's ends
         self.waiting: list[tuple[bytes, int, int, bytes]] = []
 
-    def swap_tables(self, tables: list[tuple[bytes, int]], _rules: bytes | None) -> None:
+    def swap_tables(
+        self, tables: list[tuple[bytes, int]], _rules: bytes | None, owned: list[tuple[int, int, int, int]]
+    ) -> None:
+        self.owned = [f"{IPv4Address(first & _IPV4)}-{IPv4Address(last & _IPV4)}" for _, first, _, last in owned]
         pairs = zip(TABLE_TYPES.items(), tables, strict=True)
         self.tables.append({name: np.frombuffer(data, dtype) for (name, dtype), (data, _) in pairs})
 
@@ -63,6 +71,16 @@ def test_findings_stay_when_rules_change_and_the_other_way_round() -> None:
     instance.inform(down=frozenset())
     assert engine.states() == [UP]
     assert len(engine.tables) == 5
+
+
+def test_new_rules_bring_the_addresses_that_are_answered_for() -> None:
+    instance, engine, _ = made("10.9.0.1")
+    rules = section("10.9.0.1")
+    rules["services"].append({**rules["services"][0], "name": "more", "address": "192.0.2.9"})
+    instance.use(Published(2, "load_balancer", rules))
+    assert engine.owned == ["192.0.2.1-192.0.2.1", "192.0.2.9-192.0.2.9"]
+    instance.use_file(Told("load_balancer", section("10.9.0.1")).deployment)
+    assert engine.owned == ["192.0.2.1-192.0.2.1"]
 
 
 def test_settings_in_force_are_those_without_findings() -> None:

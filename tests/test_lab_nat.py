@@ -28,17 +28,37 @@ from lab_clients import (
     icmp_listener,
     path_mtu,
     resolve,
+    say_line,
     udp_hop,
     upload,
 )
 from lab_peers import Address, Checksum, Content, Dns, Ftp, Stun, WhoAsks, serving
-from nat_lab import EXTERNAL, FORWARDED_PORT, INNER_PORT, NEIGHBOUR, OTHER, WEB_BYTES, NatLab, nat_lab
+from nat_lab import (
+    EXTERNAL,
+    FORWARDED_PORT,
+    FURTHER,
+    INNER_PORT,
+    NEIGHBOUR,
+    OTHER,
+    WEB_BYTES,
+    NatLab,
+    nat_lab,
+    section,
+)
 from statelessnf.lab.routed import FAR, FAR_TOO, FAR_V6, NARROW, NARROW_MTU, ROUTERS
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(180)]
 
 POOL = ip_network("203.0.113.8/29")
 TIME_EXCEEDED, UNREACHABLE, PORT, TOO_BIG = 11, 3, 3, 4  # ICMP
+FURTHER_FORWARD = f"""
+[[nat.forwards]]
+protocol = "tcp"
+external = "{FURTHER}"
+ports = "{FORWARDED_PORT}"
+inner = "{OTHER.ip}"
+inner_port = {INNER_PORT}
+"""
 
 
 FILTERING = ["address-and-port", "endpoint-independent"]
@@ -190,6 +210,21 @@ def test_ipv6(nat: NatLab) -> None:
     with serving(nat.topology.far, FAR_V6, 7, WhoAsks), serving(nat.topology.far, FAR_V6, 9, Content):
         assert ip_address(ask(nat.host, FAR_V6, 7)[0]) in ip_network("2001:db8:1::100/120")
         assert download(nat.host, FAR_V6, 9) == Content.CONTENT
+
+
+@pytest.mark.parametrize("nat", FILTERING, indirect=True, scope="module")
+def test_a_reload_adds_an_external_address(nat: NatLab) -> None:
+    """It is answered for at once, and an open connection goes on; refused where hairpinning hangs on the addresses."""
+    with serving(nat.topology.far, FAR, 9, WhoAsks), connect(nat.host, FAR, 9) as opened:
+        known_as = say_line(opened)
+        refused = nat.reload(section(nat.translator, FURTHER_FORWARD))
+        if nat.translator == "address-and-port":
+            assert refused == ""
+            with serving(nat.other, OTHER.ip, INNER_PORT, WhoAsks):
+                assert ask(nat.neighbour, FURTHER, FORWARDED_PORT, 40_003) == (str(NEIGHBOUR.ip), 40_003)
+        else:
+            assert "its addresses cannot change while instances run" in refused
+        assert say_line(opened) == known_as
 
 
 @pytest.mark.parametrize("nat", FILTERING, indirect=True, scope="module")

@@ -16,6 +16,7 @@ from statelessnf.packet import (
     ICMP_ERROR,
     INBOUND,
     OUTBOUND,
+    REJECT,
     RST,
     SCTP,
     SYN,
@@ -118,6 +119,7 @@ def test_small_pool_is_used_to_the_last_port(count: int) -> None:
     late = play.send(OUTBOUND, UDP, ("10.0.200.1", 3000), SERVER)
     assert late.done == "no_port_left"
     assert late.attempts <= MAX_ATTEMPTS + 1
+    assert late.sent["effects"][: late.sent["effect_count"]].tolist() == [REJECT << 24 | 1]  # RFC 5508 REQ-8
     assert [play.back(UDP, SERVER, one) for one in outer] == hosts
     play.now += 300_000
     assert play.out(UDP, ("10.0.200.1", 3000))[1] in range(2000, 2000 + count)

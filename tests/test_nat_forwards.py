@@ -7,6 +7,7 @@ from statelessnf.functions.nat_sessions import LASTING
 from statelessnf.packet import (
     ACK,
     ICMP_ERROR,
+    INBOUND,
     OUTBOUND,
     SYN,
     TCP,
@@ -55,7 +56,8 @@ def test_forward_does_not_disturb_a_session_that_was_there_before() -> None:
     outer = play.out(UDP, inner)
     forward = {**WEB, "protocol": "udp"}
     play.use(config(pool=[{"addresses": "203.0.113.1-203.0.113.3"}], forwards=[forward]))
-    assert play.back(UDP, SERVER, ("203.0.113.1", 80)) == "no_port_left"
+    late = play.send(INBOUND, UDP, SERVER, ("203.0.113.1", 80))
+    assert (late.done, late.sent["effect_count"]) == ("no_port_left", 0)  # nobody outside is answered
     assert play.back(UDP, SERVER, outer) == inner
     assert play.back(UDP, RESOLVER, ("203.0.113.1", 80)) == inner
 

@@ -3,7 +3,7 @@
 import pytest
 
 from nat_play import HOST, SERVER, Endpoint, Play, config, ends
-from statelessnf.functions.nat_sessions import DATAGRAMS, LASTING, TRANSITORY
+from statelessnf.functions.nat_sessions import CLOSING, DATAGRAMS, LASTING, OPENING
 from statelessnf.packet import (
     ACK,
     FIN,
@@ -26,7 +26,7 @@ SA, FA = SYN | ACK, FIN | ACK
 
 def connected(play: Play) -> Endpoint:
     outer = play.out(TCP, HOST)
-    assert play.record(TCP, HOST)["state"] == TRANSITORY
+    assert play.record(TCP, HOST)["state"] == OPENING
     play.back(TCP, SERVER, outer, tcp_flags=SA)
     assert play.record(TCP, HOST)["state"] == LASTING
     return outer
@@ -54,6 +54,17 @@ def test_time_outs() -> None:
     play.send(OUTBOUND, ICMP, identifier, (SERVER[0], 7))
     play.now += 59_999
     assert play.send(OUTBOUND, ICMP, identifier, (SERVER[0], 7)).done == "forward"
+
+
+def test_opening_and_closing_have_time_outs_of_their_own() -> None:
+    """RFC 7857 §2.1."""
+    play = Play(config(timeouts={"tcp_transitory_s": 300, "tcp_closing_s": 250}))
+    play.out(TCP, HOST)
+    assert lives(play, TCP, 300)
+    outer = connected(play)
+    play.back(TCP, SERVER, outer, tcp_flags=RST)
+    assert play.record(TCP, HOST)["state"] == CLOSING
+    assert lives(play, TCP, 250)
 
 
 def test_packets_of_either_side_refresh() -> None:

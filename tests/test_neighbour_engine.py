@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from statelessnf._engine import GENERATED, Pipe
 from statelessnf.builder import build
 from statelessnf.config import parse
 from statelessnf.neighbour_options import neighbour_options
-from statelessnf.owned import deployment_mac
+from statelessnf.owned import AddressRange, deployment_mac, rows
 from tally_function import Tally
 
 pytestmark = pytest.mark.beside
@@ -59,6 +60,22 @@ def test_what_a_deployment_owns_is_answered_for_and_its_gateway_asked_for() -> N
         "known": 1,
     }
     assert set(counts) > {"answers_limited", "conflicts", "unasked", "doubts", "moves", "failures", "evictions"}
+
+
+def test_new_tables_may_bring_other_addresses() -> None:
+    """What is new is announced and answered for; nobody answers for what is gone; without a word all stays."""
+    one = pipe(neighbours=nat_options())
+    one.step()
+    one.swap_tables([], None, rows([AddressRange(IPv4Address("203.0.113.20"), IPv4Address("203.0.113.20"))]))
+    one.step()
+    one.swap_tables([], None)
+    answered = []
+    for target in ("203.0.113.9", "203.0.113.20"):
+        assert one.inject(question(target), OUTSIDE, 1)
+        one.step()
+        said = [Ether(frame)[ARP] for token, _, frame in one.collect() if token == GENERATED]
+        answered += [frame.psrc for frame in said if frame.op == 2]
+    assert answered == ["203.0.113.20"]
 
 
 def test_a_pipe_without_neighbours_passes_everything_and_has_no_such_statistics() -> None:

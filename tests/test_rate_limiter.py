@@ -97,6 +97,13 @@ def test_silence_is_worth_one_burst() -> None:
     assert play.send(600_000, 2 * BURST, 1) == TOO_FAST
 
 
+def test_a_clock_a_little_behind_the_one_that_wrote_is_worth_nothing() -> None:
+    play = Play()
+    assert play.send(5, 0, BURST) == FORWARD
+    assert play.send(4, BURST, 1) == TOO_FAST
+    assert play.send(5, BURST, 1) == TOO_FAST
+
+
 def test_a_connection_that_takes_the_ports_again_starts_anew() -> None:
     play = Play()
     assert play.send(0, 0, BURST) == FORWARD

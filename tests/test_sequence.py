@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statelessnf import sequence
-from statelessnf.sequence import add32, seq_leq, seq_lt, seq_max, seq_min, sub32
+from statelessnf.sequence import add32, elapsed32, seq_leq, seq_lt, seq_max, seq_min, sub32
 
 pytestmark = pytest.mark.beside
 
 NUMBERS = st.sampled_from((0, 1, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFFF)) | st.integers(0, 0xFFFFFFFF)
-ALL = (add32, sub32, seq_lt, seq_leq, seq_max, seq_min)
+ALL = (add32, sub32, seq_lt, seq_leq, seq_max, seq_min, elapsed32)
 
 
 @pytest.fixture(scope="module")
 def compiled() -> dict[str, Any]:
     """Every function compiled, also those that call one another."""
     names: dict[str, Any] = {"int": int, "_MASK": sequence._MASK, "_HALF": sequence._HALF}
-    for function in (sub32, add32, seq_lt, seq_leq, seq_max, seq_min):
+    for function in (sub32, add32, seq_lt, seq_leq, seq_max, seq_min, elapsed32):
         copy = FunctionType(function.__code__, names, function.__name__)
         names[function.__name__] = numba.njit(copy)
     return names
@@ -57,6 +57,7 @@ def test_later_is_greater_across_zero(a: int, ahead: int) -> None:
     assert seq_max(a, b) == b
     assert seq_min(a, b) == a
     assert not seq_lt(a, a)
+    assert (elapsed32(b, a), elapsed32(a, b)) == (ahead, 0)  # nothing, if the clock that wrote was ahead
 
 
 @given(a=st.integers(-(2**70), 2**70), b=st.integers(-(2**70), 2**70))

@@ -1,7 +1,9 @@
 // What the engine calls: a burst of jobs, each guarded, around the compiled code of one network function.
 // `snf_step` and `snf_lifetime` are that code (statelessnf/native.py). They have Numba's calling convention: a status
 // that is 0 unless the function raised, indexed out of bounds or gave an unknown verdict. Then the record is as it was
-// before and the packet is dropped without effects; the rest of the burst goes on. No Python, no allocation, no GIL.
+// before and the packet is dropped without effects; the rest of the burst goes on. The same where it wants the packet
+// parked: no engine parks packets, so what the record says of a parked one must not be written either. No Python, no
+// allocation, no GIL.
 #include <stdint.h>
 #include <string.h>
 
@@ -17,6 +19,8 @@ struct Job {  // engine/function.hpp
 _Static_assert(sizeof(struct Job) == 40, "Job differs from engine/function.hpp");
 
 #define EXPORT __attribute__((visibility("default")))
+
+enum { FAULT_NONE = 0, FAULT_RAISED = 1, FAULT_PARK = 2, PARK = 2 };  // engine/function.hpp
 
 EXPORT const uint32_t snf_abi = SNF_ABI;
 EXPORT const uint32_t snf_record_size = SNF_RECORD_SIZE;
@@ -50,14 +54,16 @@ static int differs(const uint8_t* one, const uint8_t* other) {
   return different != 0;
 }
 
-// Nobody needs the lifetime of a record that stays as it is, unless the engine has asked for it.
-static int run(struct Job* job, uint64_t tables, uint64_t services) {
+// A Fault. Nobody needs the lifetime of a record that stays as it is, unless the engine has asked for it.
+static uint16_t run(struct Job* job, uint64_t tables, uint64_t services) {
   int64_t result = 0;
   void* exception = 0;
-  if (snf_step(&result, &exception, (uint64_t)job, tables, services) != 0) return 0;
+  if (snf_step(&result, &exception, (uint64_t)job, tables, services) != 0) return FAULT_RAISED;
+  if (job->verdict == PARK) return FAULT_PARK;
   job->changed = (uint16_t)differs(job->before, job->after);
-  if (!job->changed && job->lifetime == 0) return 1;
-  return snf_lifetime(&result, &exception, (uint64_t)job, tables, services) == 0;
+  if (!job->changed && job->lifetime == 0) return FAULT_NONE;
+  const int failed = snf_lifetime(&result, &exception, (uint64_t)job, tables, services) != 0;
+  return failed ? FAULT_RAISED : FAULT_NONE;
 }
 
 // All records are copied before the first is worked on: fields do not lie as the copy's words do, and a processor that
@@ -66,7 +72,7 @@ EXPORT void snf_burst(struct Job* jobs, uint64_t count, const void* tables, uint
   for (const struct Job* job = jobs; job != jobs + count; ++job) memcpy(job->after, job->before, SNF_RECORD_SIZE);
   for (struct Job* job = jobs; job != jobs + count; ++job) {
     if (job->changed) memcpy(job->after, job->before, SNF_RECORD_SIZE);
-    job->fault = !run(job, (uint64_t)tables, services);
+    job->fault = run(job, (uint64_t)tables, services);
     if (job->fault) {
       memcpy(job->after, job->before, SNF_RECORD_SIZE);
       job->packet[SNF_EFFECT_COUNT] = 0;

@@ -219,7 +219,8 @@ def _check_staleness(deployment: Deployment) -> None:
     if life is None or deployment.store.address.kind == "memory" or stale + STALE_MARGIN < life:
         return
     what = f"an instance that is cut off would use a record for {stale} ms, and the shortest time-out is {life} ms"
-    do = f"stay below {life - STALE_MARGIN}, or make the function's time-outs longer"
+    longer = f"make the function's time-outs longer than {stale + STALE_MARGIN} ms"
+    do = f"stay below {life - STALE_MARGIN}, or {longer}" if life > STALE_MARGIN else longer
     raise ConfigError(what, f"{deployment.path}: store.stale_ms", do)
 
 

@@ -1,4 +1,4 @@
-"""Engine statistics with the names that a reader wants: drop reasons by name, rules' hits, and sums over pipes."""
+"""Engine statistics with the names that a reader wants: those of drop reasons and counters, and sums over pipes."""
 
 from __future__ import annotations
 
@@ -42,6 +42,13 @@ def dropped(stats: Stats) -> int:
     return int(sum(stats["drops"].values()) + sum(stats["function_drops"]))
 
 
+def counters(stats: Stats, function: type[Function]) -> dict[str, dict[str, int]]:
+    """The function's own counters by index, those that counted, under its name for them; {} if it has none."""
+    if not function.counters:
+        return {}
+    return {function.counters: {str(index): count for index, count in stats["function_counters"].items()}}
+
+
 def figures(stats: dict[str, Any], function: type[Function], seconds: float) -> dict[str, Any]:
     """Counts since the start; `received` and the like are sums over both sides."""
     names = ("new_flows", "cache_hits", "reads", "commits", "refreshes", "conflicts", "passed", "generated", "records")
@@ -54,7 +61,7 @@ def figures(stats: dict[str, Any], function: type[Function], seconds: float) -> 
         "dropped": dropped(stats),
         "drops": drops(stats, function),
         **{name: int(stats[name]) for name in names},
-        "rule_hits": {str(index): count for index, count in stats["function_counters"].items()},
+        **counters(stats, function),
         "rules_version": stats["rules_version"],
         "latency_us": stats["latency_us"],
         "store_latency_us": stats["store_latency_us"],

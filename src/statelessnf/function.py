@@ -57,13 +57,15 @@ class Function:
 
     `process(packet, record, tables)` changes `record` (all bytes zero: no record) and may rewrite `packet`; it returns
     FORWARD, DROP, `drop_as(i)` or PARK. `lifetime(record, tables)` gives 0 .. MAX_LIFETIME milliseconds. Anything else
-    (an exception, an index out of bounds, an unknown verdict) is a fault: DROP, the record as it was.
+    (an exception, an index out of bounds, an unknown verdict) is a fault: DROP, the record as it was. PARK is, too: no
+    engine parks packets yet; they are counted under `not_parked`.
     """
 
     name: ClassVar[str]
     record: ClassVar[np.dtype[Any]]  # packed integers, first field `state` of type u1, at most 96 bytes
     drop_reasons: ClassVar[tuple[str, ...]] = ()
     events: ClassVar[tuple[str, ...]] = ()
+    counters: ClassVar[str] = ""  # what `count` counts, by index: a key of `snf run --json`; "": it is not called
     table_types: ClassVar[Mapping[str, np.dtype[Any]]] = {}  # in the order in which the engine gets the tables
     Config: ClassVar[type[BaseModel]] = NoConfig
     rewrites: ClassVar[bool] = False  # `process` assigns addresses and ports of packets
@@ -160,6 +162,8 @@ def _names_problem(cls: type[Function]) -> str:
             return f"`{attribute}` must be a tuple of identifiers"
         if len(names) > limit or len(set(names)) < len(names):
             return f"`{attribute}` may hold {limit} different names at most"
+    if not isinstance(cls.counters, str) or (cls.counters and not cls.counters.isidentifier()):
+        return "`counters` must be an identifier"
     if unknown := sorted(set(cls.keyed) - set(cls.record.names or ())):
         return f"`keyed` names '{unknown[0]}', which is no field of `record`"
     return ""
@@ -234,7 +238,7 @@ def run_plain(function: type[Function], packet: Any, record: Any, tables: Any) -
     try:
         verdict = int(function.process(Fields(packet), Fields(after[0]), tables))
         lifetime = int(function.lifetime(Fields(after[0]), tables))
-        if known_verdict(function, verdict) and 0 <= lifetime <= MAX_LIFETIME:
+        if known_verdict(function, verdict) and verdict != PARK and 0 <= lifetime <= MAX_LIFETIME:
             return Outcome(verdict, after, lifetime, fault=False)
     except Exception:  # whatever the function did: the guard of the compiled form (engine/function.hpp, Job::fault)
         pass

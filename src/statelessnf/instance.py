@@ -30,7 +30,7 @@ from statelessnf.engine_start import EngineStart
 from statelessnf.errors import ConfigError, StartFailed, StoreError
 from statelessnf.events import event_document
 from statelessnf.figures import figures
-from statelessnf.neighbour_options import neighbour_options
+from statelessnf.neighbour_options import neighbour_options, owned_outside
 from statelessnf.pipe_options import check_change, pipe_options, tables_of
 from statelessnf.ports import check_ports
 from statelessnf.publishing import Publications, Published
@@ -100,7 +100,8 @@ class Instance:
             wanted: Any = self.settings if settings is None else settings
             found = {**self._found, **found}
             informed = wanted.informed(**found) if found else wanted
-            self.engine.swap_tables(*tables_of(self.deployment.function_class, informed))
+            tables = tables_of(self.deployment.function_class, informed)
+            self.engine.swap_tables(*tables, owned_outside(self.deployment, wanted))
             self.settings, self._found = wanted, found
 
     def stats(self) -> dict[str, Any]:

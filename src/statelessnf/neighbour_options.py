@@ -6,11 +6,14 @@ with the MAC addresses with which they came.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from pydantic import BaseModel
 
 from statelessnf.config import Deployment
 from statelessnf.network_section import on_link_of
-from statelessnf.owned import AddressRange, deployment_mac, range_of, rows
+from statelessnf.owned import Address, AddressRange, deployment_mac, range_of, rows
 
 
 def neighbour_options(deployment: Deployment) -> dict[str, Any] | None:
@@ -19,18 +22,26 @@ def neighbour_options(deployment: Deployment) -> dict[str, Any] | None:
         return None
     network = deployment.network
     links = on_link_of(network, deployment.inside)
+    owned = {"inside": rows(_hosts(network.inside.address)), "outside": owned_outside(deployment, deployment.settings)}
     options: dict[str, Any] = {"mac": deployment_mac(deployment.name)}
     for side, section in (("inside", network.inside), ("outside", network.outside)):
-        owned = [AddressRange(address, address) for address in section.address]
-        if side == "outside":
-            owned += [range_of(network) for network in deployment.owned]
         options[side] = {
-            "owned": rows(owned),
+            "owned": owned[side],
             "on_link": rows(range_of(one) for one in links[side]),
-            "gateways": rows(AddressRange(address, address) for address in section.gateway),
+            "gateways": rows(_hosts(section.gateway)),
             "vlan": section.vlan,
         }
     return options
+
+
+def owned_outside(deployment: Deployment, settings: BaseModel) -> list[tuple[int, int, int, int]]:
+    """What is answered for outside while the function has these settings (of its section): `rows`."""
+    owned = deployment.function_class.owned(settings)
+    return rows([*_hosts(deployment.network.outside.address), *map(range_of, owned)])
+
+
+def _hosts(addresses: Sequence[Address]) -> list[AddressRange]:
+    return [AddressRange(address, address) for address in addresses]
 
 
 def explain_neighbours(deployment: Deployment) -> list[str]:

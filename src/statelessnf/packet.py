@@ -83,6 +83,11 @@ def reject(packet: Any) -> bool:
     return effect(packet, REJECT, 0)
 
 
+def prohibit(packet: Any) -> bool:
+    """Tell the sender that its flow may not begin: ICMP administratively prohibited, also for TCP (RFC 5508 REQ-8)."""
+    return effect(packet, REJECT, 1)
+
+
 def event(packet: Any, code: int, value: int) -> bool:
     """A log line: `code` is an index into the function's `events` (0..255), `value` an integer (16 bits) with it."""
     return effect(packet, EVENT, (code & 0xFF) << 16 | value & 0xFFFF)

@@ -55,9 +55,13 @@ def traits_of(function: type[Function], settings: BaseModel) -> dict[str, Any]:
 
 def check_change(function: type[Function], before: BaseModel, after: BaseModel, where: str) -> None:
     """Raises ConfigError for settings that instances cannot take over while they run, side by side with others."""
-    if traits_of(function, before) != traits_of(function, after):
-        what = "flows would get other keys, or timers, than those of the instances that run"
-        raise ConfigError(what, where, "stop all instances of the deployment, then start them with the new file")
+    one, other = traits_of(function, before), traits_of(function, after)
+    do = "stop all instances of the deployment, then start them with the new file"
+    if {**one, "turned": None} != {**other, "turned": None}:
+        raise ConfigError("flows would get other keys, or timers, than those of the instances that run", where, do)
+    if one != other:
+        what = "its addresses cannot change while instances run: what is sent to them from inside is turned back"
+        raise ConfigError(what, where, do)
 
 
 def deployment_number(name: str) -> int:

@@ -19,6 +19,13 @@ def sub32(a: int, b: int) -> int:
     return ((int(a) & _MASK) + ((int(b) & _MASK) ^ _MASK) + 1) & _MASK
 
 
+def elapsed32(now: int, since: int) -> int:
+    """Milliseconds from `since` (32 bits of a `packet.now`, kept in a record) until `now`, modulo 2^32; 0 if `since` is
+    later: another instance's clock may be a little ahead. Of two moments less than 24 days apart.
+    """
+    return 0 if seq_lt(now, since) else sub32(now, since)
+
+
 def seq_lt(a: int, b: int) -> bool:
     """`a` comes before `b`: the sign of their 32-bit difference, as `before` in Linux (at a distance of 2^31: True)."""
     return sub32(a, b) >= _HALF

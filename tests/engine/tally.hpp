@@ -11,7 +11,8 @@
 namespace snf::tally {
 
 // count: change, report the total, forward. ask: forward if there is a record. refuse: change and drop. pass: forward.
-enum Order : std::uint16_t { count, ask, refuse, fail, pass };
+// fail, park: a fault.
+enum Order : std::uint16_t { count, ask, refuse, fail, pass, park };
 inline constexpr std::size_t record_size = 3;
 inline constexpr std::uint64_t lifetime = 8000, short_lifetime = 800;  // ms; short: while the sum is 200
 
@@ -26,7 +27,7 @@ inline void change(Job& job) {
 inline void process(Job& job) {
   const std::uint16_t order = job.packet->window;
   std::memcpy(job.after, job.before, record_size);
-  job.fault = order == fail;
+  job.fault = order == fail ? fault_raised : order == park ? fault_park : fault_none;
   job.changed = order == count || order == refuse;
   job.verdict = order == ask ? (job.before[0] != 0 ? verdict_forward : verdict_drop | 1 << 8) : verdict_forward;
   if (order == refuse) job.verdict = verdict_drop | 2 << 8;

@@ -23,6 +23,14 @@ TEST_CASE("rule 2: a fault on a cached record is looked into afresh") {
   CHECK(rig.out() == "1:function_error");
 }
 
+TEST_CASE("a packet that a function wants parked is dropped under a name of its own") {
+  Rig rig(Mode::baseline);
+  rig.send(Order::park, 1);
+  rig.run();
+  CHECK(rig.out() == "1:not_parked");
+  CHECK(rig.stats.drops[static_cast<unsigned>(Drop::function_error)].get() == 0);
+}
+
 TEST_CASE("rules 11 and 12: found twice, a record is read tracked and then used without asking") {
   Rig rig(Mode::tracked);
   warm(rig, other);

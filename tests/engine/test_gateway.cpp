@@ -35,6 +35,32 @@ TEST_CASE("gateway: what hosts and their router say to each other passes as it i
   CHECK(rig.port.lent() == 0);
 }
 
+TEST_CASE("gateway: with new tables come other owned addresses; what is new is announced, what is gone is passed on") {
+  NeighbourOptions options = gateway_options();
+  options.announced = 64;
+  options.sides[0].owned.clear();
+  options.sides[1].owned = {{host4(16), host4(20)}};
+  GatewayRig rig(options);
+  rig.step();  // announces the first
+  const auto tables = std::make_shared<TableSet>();
+  tables->set_owned({{host4(14), host4(14)}, {host4(18), host4(21)}});
+  rig.pipe->swap_tables(tables);
+  std::vector<std::uint8_t> announced;
+  for (unsigned i = 0; i < 10; ++i, rig.now_ms += 100) {
+    for (const auto& sent : rig.step()) {
+      if (sent.bytes[21] == 1 && sent.bytes[31] == sent.bytes[41]) announced.push_back(sent.bytes[41]);
+    }
+  }
+  CHECK(announced == std::vector<std::uint8_t>{18, 19, 20, 14, 21});
+  CHECK(rig.step({bytes(arp_question)}, Side::outside).at(0).bytes == bytes(arp_answer));
+  rig.pipe->swap_tables(std::make_shared<TableSet>());  // without a word on them
+  CHECK(rig.step({bytes(arp_question)}, Side::outside).at(0).bytes == bytes(arp_answer));
+  const auto none_left = std::make_shared<TableSet>();
+  none_left->set_owned({});
+  rig.pipe->swap_tables(none_left);
+  CHECK(rig.step({bytes(arp_question)}, Side::outside).at(0).bytes == bytes(arp_question));
+}
+
 TEST_CASE("gateway: a message about an owned address that is wrong is dropped under its reason") {
   GatewayRig rig;
   Octets wrong = bytes(nd_question);

@@ -16,7 +16,7 @@ struct Hops {
     index = pool.acquire();
     Packet& made = pool[index];
     made.received = 0;
-    made.fault = false;
+    made.fault = fault_none;
     made.verdict = verdict_forward;
     made.hop = hop;
     REQUIRE(port.receive(&made.frame, 1) == 1);

@@ -27,7 +27,7 @@ struct Bench {
     made.header.effect_count = 0;
     for (const std::uint32_t effect : effects) made.header.effects[made.header.effect_count++] = effect;
     made.verdict = verdict;
-    made.fault = false;
+    made.fault = fault_none;
     return index;
   }
 };
@@ -85,10 +85,22 @@ TEST_CASE("outlet: counters beyond the last are ignored, more effects than there
 TEST_CASE("outlet: a faulty packet has no effects") {
   Bench bench;
   const std::uint32_t index = bench.packet(verdict_forward, {effect(Effect::count, 1)});
-  bench.pool[index].fault = true;
+  bench.pool[index].fault = fault_raised;
   bench.outlet.finish(index);
   CHECK(bench.stats.function_counters[1].get() == 0);
   CHECK(bench.outlet.take_dropped().at(0).reason == Drop::function_error);
+}
+
+TEST_CASE("outlet: the argument of a rejection says how it is answered") {
+  for (const auto& [argument, protocol] : {std::pair{0u, protocol::tcp}, {1u, protocol::icmp}}) {
+    Bench bench;
+    bench.outlet.finish(bench.packet(verdict_drop, {effect(Effect::reject, argument)}));
+    bench.outlet.flush(1);
+    const auto sent = bench.port.collect();
+    REQUIRE(sent.size() == 1);
+    CHECK(sent[0].side == Side::inside);
+    CHECK(sent[0].bytes[23] == protocol);
+  }
 }
 
 TEST_CASE("outlet: answers go back to the sender, ten thousand a second and no more (RFC 1812 4.3.2.8)") {

@@ -12,12 +12,12 @@ namespace {
 using namespace frames;
 
 // The answer to `sample`, parsed; `sample` as it was parsed when there is none.
-struct Answer {
-  explicit Answer(Sample& sample, std::uint32_t room = 2048) : back(ipv4_udp) {
+struct Answered {
+  explicit Answered(Sample& sample, std::uint32_t room = 2048, Refusal kind = Refusal::rejected) : back(ipv4_udp) {
     REQUIRE(sample.parse().what == Parsed::flow);
     std::vector<std::uint8_t> buffer(room);
     Frame frame{buffer.data(), 0, room, nullptr, Side::inside};
-    given = build_reject(sample.frame, sample.record, sample.layout, frame);
+    given = build_reject(sample.frame, sample.record, sample.layout, kind, frame);
     if (!given) return;
     side = frame.side;
     buffer.resize(frame.length);
@@ -35,7 +35,7 @@ struct Answer {
   Sample back;
 };
 
-bool answered(Sample& sample) { return Answer(sample).given; }
+bool answered(Sample& sample) { return Answered(sample).given; }
 
 Sample& with_tcp_sum(Sample& sample) {
   std::uint8_t* ip = &sample.data[ip_at];
@@ -50,7 +50,7 @@ Sample& with_tcp_sum(Sample& sample) {
 TEST_CASE("a SYN is answered by RST, ACK of the sequence behind it (RFC 9293 3.10.7.1)") {
   for (std::string_view hex : {ipv4_syn, ipv6_syn}) {
     Sample s(hex);
-    const Answer a(s);
+    const Answered a(s);
     REQUIRE(a.given);
     CHECK(a.side == Side::outside);
     CHECK(a.record().tcp_flags == (rst | ack));
@@ -69,18 +69,18 @@ TEST_CASE("a SYN is answered by RST, ACK of the sequence behind it (RFC 9293 3.1
 TEST_CASE("data and FIN count in the acknowledgement") {
   Sample s(ipv4_ack);
   s.set(v4_at + 13, {syn});
-  const Answer data(with_tcp_sum(s));
+  const Answered data(with_tcp_sum(s));
   REQUIRE(data.given);
   CHECK(data.record().acknowledgement == 5 + 5 + 1);
   Sample wrapped(ipv4_syn);
   wrapped.set(v4_at + 4, {0xff, 0xff, 0xff, 0xff});
-  CHECK(Answer(with_tcp_sum(wrapped)).record().acknowledgement == 0);
+  CHECK(Answered(with_tcp_sum(wrapped)).record().acknowledgement == 0);
 }
 
 TEST_CASE("a segment with ACK is answered by a bare RST at the number it acknowledged") {
   for (std::string_view hex : {ipv4_sack, ipv6_chain}) {
     Sample s(hex);
-    const Answer a(s);
+    const Answered a(s);
     REQUIRE(a.given);
     CHECK(a.record().tcp_flags == rst);
     CHECK(a.record().sequence == s.record.acknowledgement);
@@ -90,7 +90,7 @@ TEST_CASE("a segment with ACK is answered by a bare RST at the number it acknowl
 
 TEST_CASE("VLAN tags stay") {
   Sample s(qinq_syn);
-  const Answer a(s);
+  const Answered a(s);
   REQUIRE(a.given);
   CHECK(std::equal(&a.back.data[12], &a.back.data[22], &s.data[12]));
   CHECK(a.record().vlan == 100);
@@ -106,7 +106,7 @@ TEST_CASE("UDP gets port unreachable, everything else prohibited, quoting the pa
   for (const auto& expected : cases) {
     CAPTURE(expected.hex);
     Sample s(expected.hex);
-    Answer a(s);
+    Answered a(s);
     REQUIRE(a.given);
     CHECK(a.record().icmp_type == expected.type);
     CHECK(a.record().icmp_code == expected.code);
@@ -120,18 +120,30 @@ TEST_CASE("UDP gets port unreachable, everything else prohibited, quoting the pa
   }
 }
 
+TEST_CASE("what is prohibited gets ICMP administratively prohibited, whatever its protocol (RFC 5508 REQ-8)") {
+  for (std::string_view hex : {ipv4_syn, ipv4_udp, ipv4_echo, ipv6_syn, ipv6_udp, ipv6_echo}) {
+    CAPTURE(hex);
+    Sample s(hex);
+    const Answered a(s, 2048, Refusal::prohibited);
+    REQUIRE(a.given);
+    CHECK(a.record().icmp_type == (s.record.version == 4 ? 3 : 1));
+    CHECK(a.record().icmp_code == (s.record.version == 4 ? 13 : 1));
+    CHECK(static_cast<Kind>(a.record().kind) == Kind::icmp_error);
+  }
+}
+
 TEST_CASE("a quote leaves out padding, and the answer keeps to its size") {
   Sample padded(ipv4_udp);
   padded.data.resize(60);
-  CHECK(Answer(padded).size() == ip_at + 20 + 8 + 33);
+  CHECK(Answered(padded).size() == ip_at + 20 + 8 + 33);
   Sample big(ipv4_udp);
   big.data.resize(1514);
   big.set(ip_at + 2, {0x05, 0xdc}).set(v4_at + 4, {0x05, 0xc8}).set(v4_at + 6, {0, 0}).fix_ipv4();
-  CHECK(Answer(big).size() == ip_at + 576);  // RFC 1812 section 4.3.2.3
+  CHECK(Answered(big).size() == ip_at + 576);  // RFC 1812 section 4.3.2.3
   Sample big6(ipv6_udp);
   big6.data.resize(1514);
   big6.set(ip_at + 4, {0x05, 0xb4}).set(v6_at + 4, {0x05, 0xb4}).set(v6_at + 6, {0, 0});
-  CHECK(Answer(big6).size() == ip_at + 1280);  // RFC 4443 section 2.4 (c)
+  CHECK(Answered(big6).size() == ip_at + 1280);  // RFC 4443 section 2.4 (c)
 }
 
 TEST_CASE("what never gets an answer") {
@@ -185,11 +197,11 @@ TEST_CASE("a wrong checksum gets no answer") {
 
 TEST_CASE("an answer that does not fit is none") {
   Sample s(ipv4_syn);
-  CHECK_FALSE(Answer(s, 53).given);
-  CHECK(Answer(s, 54).given);
+  CHECK_FALSE(Answered(s, 53).given);
+  CHECK(Answered(s, 54).given);
   Sample udp(ipv6_udp);
-  CHECK_FALSE(Answer(udp, 14 + 48 + 52).given);
-  CHECK(Answer(udp, 14 + 48 + 53).given);
+  CHECK_FALSE(Answered(udp, 14 + 48 + 52).given);
+  CHECK(Answered(udp, 14 + 48 + 53).given);
 }
 
 TEST_CASE("a packet from an endpoint to itself is answered like any other") {

@@ -64,18 +64,18 @@ void check_keys(Parse& parsed) {
   require(key.size == (parsed.record.version == 4 ? 24 : 47), "size of a flow key");
 }
 
-void check_reject(const Frame& frame, Parse& parsed) {
+void check_reject(const Frame& frame, Parse& parsed, Refusal kind) {
   const std::uint32_t room = 1500;
   const auto block = std::make_unique<std::uint8_t[]>(room);
   Frame answer{block.get(), 0, room, nullptr, Side::inside};
-  if (!build_reject(frame, parsed.record, parsed.layout, answer)) return;
+  if (!build_reject(frame, parsed.record, parsed.layout, kind, answer)) return;
   require(answer.length <= room && answer.side == opposite(frame.side), "the answer fits and goes back");
   Parse back = parse_twice(answer);
   require(back.result.what == Parsed::flow, "the answer can be read");
   require(checksums_hold(answer, back.record, back.layout), "its checksums are right");
   require(flow_key(back.record) == flow_key(parsed.record), "it belongs to the flow");
   Frame again{block.get(), 0, room, nullptr, Side::inside};
-  require(!build_reject(answer, back.record, back.layout, again), "an answer gets no answer");
+  require(!build_reject(answer, back.record, back.layout, kind, again), "an answer gets no answer");
 }
 
 void check(const Frame& frame) {
@@ -88,7 +88,8 @@ void check(const Frame& frame) {
   check_layout(frame, parsed);
   checksums_hold(frame, parsed.record, parsed.layout);
   check_keys(parsed);
-  check_reject(frame, parsed);
+  check_reject(frame, parsed, Refusal::rejected);
+  check_reject(frame, parsed, Refusal::prohibited);
 }
 
 }  // namespace

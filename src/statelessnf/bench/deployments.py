@@ -43,7 +43,10 @@ BUILT_IN: Mapping[str, Document] = {
     "nat": {
         "inside": ["10.0.0.0/8"],
         "instance": _TWO_KEYS,
-        "nat": {"pool": [{"addresses": "203.0.113.0/24"}], "timeouts": {"tcp_transitory_s": _CLOSED_S}},
+        "nat": {
+            "pool": [{"addresses": "203.0.113.0/24"}],
+            "timeouts": {"tcp_transitory_s": _CLOSED_S, "tcp_closing_s": _CLOSED_S},
+        },
     },
     "load_balancer": {
         "inside": ["172.16.0.0/12"],

@@ -34,6 +34,7 @@ def document(function: type[Function]) -> dict[str, Any]:
         "record": list(function.record.names or ()),
         "drop_reasons": list(function.drop_reasons),
         "events": list(function.events),
+        "counters": function.counters,
         "options": [option._asdict() for option in options_of(function.Config)],
     }
 
@@ -64,7 +65,7 @@ def _explain(function: type[Function], as_json: bool) -> None:
     console.print(f"[bold]{function.name}[/bold]: {escape(about(function))}\n")
     console.print(f"Record of {function.record.itemsize} bytes: {', '.join(function.record.names or ())}.")
     console.print(f"Drops under: {', '.join(function.drop_reasons) or 'no names of its own'}.")
-    console.print(f"Events: {', '.join(function.events) or 'none'}.\n")
+    console.print(f"Events: {', '.join(function.events) or 'none'}. Counters: {function.counters or 'none'}.\n")
     console.print(_options_table(function.name, options_of(function.Config)))
 
 

@@ -163,6 +163,7 @@ class Firewall(Function):
         "not_asked",
     )
     events = ("rule_allowed", "rule_denied")
+    counters = "rule_hits"
     table_types: ClassVar = {
         "timeouts": ROW,
         "settings": np.dtype([("version", "<u4"), ("default", "u1")]),

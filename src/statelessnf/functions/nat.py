@@ -85,7 +85,7 @@ class Nat(Function):
     rewrites = True
     record = np.dtype(
         [
-            ("state", "u1"),  # nat_sessions.TRANSITORY ...
+            ("state", "u1"),  # nat_sessions.OPENING ...
             ("flags", "u1"),  # what has been seen of each side (nat_sessions); ICMP: who has asked (queries)
             ("noted", "u1"),  # ICMP: type of the request
             ("inner_port", "<u2"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from statelessnf.functions.nat_forwards import forward_of, forward_to, inner_port, outer_port
 from statelessnf.functions.nat_pool import choose, is_owned, subscriber_of
-from statelessnf.packet import FORWARD, drop_as
+from statelessnf.packet import FORWARD, drop_as, prohibit
 
 # Drop reasons by index
 NO_MAPPING, NO_PORT_LEFT, FILTERED, NOT_TRANSLATED, NOT_OPENING, PROTOCOL_NOT_TRANSLATED = range(6)
@@ -64,6 +64,7 @@ def open_outbound(packet: Any, record: Any, tables: Any) -> int:
         if is_to_itself(packet, tables.forwards[forward]):
             return drop_as(NOT_TRANSLATED)
     if not select(packet, record, tables, subscriber):
+        prohibit(packet)
         return drop_as(NO_PORT_LEFT)
     set_inner(record, packet.source_high, packet.source_low, packet.source_port)
     record.forward = tables.forwards[forward].id if hairpin else 0

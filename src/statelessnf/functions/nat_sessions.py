@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from statelessnf.functions.timeouts import ROW, Seconds
 from statelessnf.packet import ACK, FIN, ICMP, ICMPV6, RST, SYN, TCP
 
-NONE, TRANSITORY, LASTING, DATAGRAMS, QUERIES = range(5)  # record.state
+NONE, OPENING, LASTING, DATAGRAMS, QUERIES, CLOSING = range(6)  # record.state
 
 _OPENED, _CLOSED, _RESET = 1, 4, 16  # record.flags: side 0 has sent SYN, FIN, RST; side 1: the next bit
 _BOTH = 3
@@ -30,21 +30,23 @@ class NatTimeouts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     tcp_established_s: Seconds = LEAST_LASTING
-    tcp_transitory_s: Seconds = LEAST_TRANSITORY  # opening, closed by both sides, or reset
+    tcp_transitory_s: Seconds = LEAST_TRANSITORY  # opening
+    tcp_closing_s: Seconds = LEAST_TRANSITORY  # closed by both sides, or reset
     udp_s: Seconds = 300
     icmp_s: Annotated[int, Field(ge=1)] = LEAST_ICMP
 
 
 def timeout_rows(timeouts: NatTimeouts) -> np.ndarray[Any, Any]:
     """Milliseconds by `record.state`."""
-    seconds = (0, timeouts.tcp_transitory_s, timeouts.tcp_established_s, timeouts.udp_s, timeouts.icmp_s)
+    tcp = (timeouts.tcp_transitory_s, timeouts.tcp_established_s)
+    seconds = (0, *tcp, timeouts.udp_s, timeouts.icmp_s, timeouts.tcp_closing_s)
     return np.array([(value * 1000,) for value in seconds], ROW)
 
 
 def first_state(protocol: int) -> int:
     """Of the session that a packet of this protocol opens."""
     if protocol == TCP:
-        return TRANSITORY
+        return OPENING
     return QUERIES if protocol in (ICMP, ICMPV6) else DATAGRAMS
 
 
@@ -68,4 +70,5 @@ def follow_segment(packet: Any, record: Any, side: int) -> None:
     """Take over what an ordinary TCP segment of `side` says; every one passes (RFC 5382 REQ-2)."""
     seen = _after(record.flags + 0, packet.tcp_flags + 0, side)
     record.flags = seen
-    record.state = LASTING if _is_lasting(seen) else TRANSITORY
+    ended = CLOSING if seen & _BOTH == _BOTH else OPENING
+    record.state = LASTING if _is_lasting(seen) else ended

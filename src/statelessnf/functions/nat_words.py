@@ -15,6 +15,7 @@ _FILTERS = {
 _LEAST = {
     "tcp_established_s": (LEAST_LASTING, "RFC 5382 REQ-5"),
     "tcp_transitory_s": (LEAST_TRANSITORY, "RFC 5382 REQ-5"),
+    "tcp_closing_s": (LEAST_TRANSITORY, "RFC 7857 §2.2"),
     "udp_s": (LEAST_UDP, "RFC 4787 REQ-5"),
     "icmp_s": (LEAST_ICMP, "RFC 5508 REQ-2"),
 }

@@ -12,7 +12,7 @@ is conntrack's own.
 from typing import Any
 
 from statelessnf.packet import ACK, FIN, NO_WINDOW_SCALE, RST, SYN
-from statelessnf.sequence import add32, seq_lt, seq_max, sub32
+from statelessnf.sequence import add32, elapsed32, seq_lt, seq_max, sub32
 
 OUTSIDE, STALE, OVERSHOT, INSIDE = 0, 1, 2, 3  # places of a segment
 
@@ -30,7 +30,7 @@ def segment_end(packet: Any) -> int:
 
 def elapsed(packet: Any, record: Any) -> int:
     """Milliseconds since the record's last change of note, modulo 2^32."""
-    return sub32(packet.now + 0, record.changed)
+    return elapsed32(packet.now + 0, record.changed)
 
 
 def touch(packet: Any, record: Any) -> None:
