@@ -158,6 +158,8 @@ class Lead:
     async def _measure(self, host: WatchedHost) -> None:
         await host.measure()
         if host.measured:
+            for told in filter(None, (host.trouble, host.note)):
+                self._events.tell("host", told)
             try:
                 await self.controller.adopt(host)
             except DriverError as error:
