@@ -1,4 +1,4 @@
-"""What an orchestrator says for people about its own place: that it stands by, and why."""
+"""What an orchestrator says for people about its own place: that it stands by, or may not start anything, and why."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from typing import cast
 import pytest
 
 from statelessnf.config import parse_text
+from statelessnf.errors import Refused
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.leader import Leadership
+from statelessnf.orchestrator.leading import _check_rights
 from statelessnf.orchestrator.orchestrate import Orchestrator
+from statelessnf.orchestrator.section import orchestration
 from statelessnf.orchestrator.state import State
 
 pytestmark = pytest.mark.beside
@@ -19,7 +23,7 @@ pytestmark = pytest.mark.beside
 EXAMPLE = Path(__file__).parent.parent / "examples" / "orchestrated.toml"
 
 
-class Refused:
+class NoLease:
     """A lease that cannot be had."""
 
     leads = False
@@ -34,6 +38,18 @@ class Refused:
         await asyncio.Event().wait()
 
 
+def test_who_may_not_enter_a_slot_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    section = orchestration(parse_text(EXAMPLE.read_text(), EXAMPLE))
+    errors = iter([FileNotFoundError(), PermissionError(1, "Operation not permitted")])
+
+    def enter(_: Namespace) -> None:
+        raise next(errors)
+
+    monkeypatch.setattr(Namespace, "entered", enter)
+    with pytest.raises(Refused, match=r"may not start instances in a namespace: Operation not permitted"):
+        _check_rights(section)
+
+
 @pytest.mark.parametrize("problem", ["", "the store does not answer"])
 def test_who_stands_by_says_why(problem: str) -> None:
     said: list[str] = []
@@ -42,7 +58,7 @@ def test_who_stands_by_says_why(problem: str) -> None:
         text = EXAMPLE.read_text()
         one = Orchestrator(parse_text(text, EXAMPLE), text, said.append)
         one.stop.set()
-        lease, nothing = cast(Leadership, Refused(problem)), None
+        lease, nothing = cast(Leadership, NoLease(problem)), None
         return await one._acquire(lease, cast(State, nothing), cast(Executor, nothing), standby=True)
 
     assert not asyncio.run(stand_by())
