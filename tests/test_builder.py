@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -319,32 +318,6 @@ def test_concurrent_builds_make_one_object(tmp_path: Path, monkeypatch: pytest.M
     assert len(paths) == 3
     assert len(set(paths)) == len(runs) == 1
     assert sorted(p.name for p in (tmp_path / "statelessnf").iterdir()) == sorted(["lock", paths[0].name])
-
-
-BUILD = """
-import sys
-from statelessnf.builder import build
-from statelessnf.find import find_function
-build(find_function(sys.argv[1]))
-"""
-
-
-def test_a_build_whose_caller_is_killed_is_ended_and_done_only_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An instance may be killed as it is late: the next one is not to begin anew, beside the builder before it."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
-    function, folder = load(tmp_path, "return FORWARD"), builder.cache_folder()
-    (folder / "build-left").mkdir()
-    with subprocess.Popen([sys.executable, "-c", BUILD, f"{tmp_path / 'mine0.py'}:Mine"]) as caller:
-        while (folder / "build-left").exists() or not list(folder.glob("build-*")):
-            assert caller.poll() is None
-            time.sleep(0.005)
-        caller.kill()
-    monkeypatch.setattr(builder, "_run_builder", lambda *_: pytest.fail("it is built a second time"))
-    made = build(function)
-    assert sorted(path.name for path in folder.iterdir()) == sorted([made.name, "lock"])
 
 
 def test_a_failed_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -373,24 +373,6 @@ def test_a_switch_that_has_restarted_gets_everything_again(open_vswitch: Bed) ->
     open_vswitch.run(play())
 
 
-def test_another_owner_s_entries_are_in_the_way_until_they_are_removed_as_is_said(open_vswitch: Bed) -> None:
-    ovs, owner = open_vswitch.open_vswitch, Identity("three", "unix:///run/another")
-    assert ovs is not None
-    theirs = f"cookie={owner.next_cookie(()):#x},table=0,priority=9,in_port=99,actions=drop"
-
-    async def play() -> None:
-        steered = open_vswitch.deployments["three"]
-        await steered.until(lambda: steered.steering.connected)
-        ovs.openflow("add-flow", BRIDGE, theirs)
-        said = await refusal(steered.steering.steer(PLACES))
-        assert "in_port=99" in ovs.openflow("dump-flows", BRIDGE)
-        ovs.openflow("del-flows", BRIDGE, said.rpartition("BRIDGE ")[2])
-        async with open_vswitch.steered(PLACES, "three"):
-            assert "in_port=99" not in ovs.openflow("dump-flows", BRIDGE)
-
-    open_vswitch.run(play())
-
-
 def test_foreign_entries_stay_and_own_stale_ones_go(open_vswitch: Bed) -> None:
     ovs, ours = open_vswitch.open_vswitch, Identity("three")
     assert ovs is not None
