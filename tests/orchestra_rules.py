@@ -13,7 +13,6 @@ from statelessnf.orchestrator.model import (
     Host,
     Kill,
     Observed,
-    Place,
     Sighting,
     Start,
     Steer,
@@ -52,8 +51,16 @@ def wanted_size(desired: Desired) -> int:
 
 def full(hosts: Iterable[Host], observed: Observed) -> bool:
     """Whether those hosts have no free place."""
-    taken = {one.place for one in observed.instances}
-    return all(Place(host.name, slot) in taken for host in hosts for slot in range(host.slots))
+    return all(there(host.name, observed) >= most_on(host) for host in hosts)
+
+
+def there(host: str, observed: Observed) -> int:
+    return sum(one.place.host == host for one in observed.instances)
+
+
+def most_on(host: Host) -> int:
+    """Instances that can be there at the same time."""
+    return host.slots if host.most is None else min(host.slots, host.most)
 
 
 def least_carriers(desired: Desired, observed: Observed) -> int:
@@ -108,6 +115,8 @@ def check_starts(desired: Desired, observed: Observed, starts: list[Start]) -> N
         assert host.not_before <= observed.now
         assert 0 <= start.place.slot < host.slots
         assert (start.revision, start.pipes) == (desired.revision, desired.pipes)
+        here = sum(place.host == host.name for place in places)
+        assert there(host.name, observed) + here <= most_on(host)
     running = [
         one
         for one in observed.instances

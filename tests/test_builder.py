@@ -297,8 +297,8 @@ def test_source_that_changed_after_loading_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine0.py"
     key = build_key(function)
     file.write_text(file.read_text().replace("N = 1", "N = 2"))
-    with pytest.raises(BuildError, match="changed since it was loaded"):
-        builder._run_builder(function, key, tmp_path / "out.so")
+    with pytest.raises(BuildError, match="changed since it was loaded"), (tmp_path / "lock").open("w") as lock:
+        builder._run_builder(function, key, tmp_path / "out.so", lock)
 
 
 def test_concurrent_builds_make_one_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

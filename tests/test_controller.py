@@ -118,8 +118,7 @@ def test_an_end_is_steered_away_from_at_once(state: State) -> None:
         assert len(play.controller.steersman.steered or ()) == 2
         beating.cancel()
 
-    play = played(state, acts)
-    assert "end" in kinds(play)
+    assert "end" in kinds(played(state, acts))
 
 
 def test_silence_is_steered_away_from_and_a_beat_brings_it_back(state: State) -> None:
@@ -315,6 +314,16 @@ def test_a_start_that_fails_is_tried_again(state: State) -> None:
         beating = await settled(play)
         assert play.host.problem == ""
         beating.cancel()
+
+    played(state, acts)
+
+
+def test_who_is_not_heard_after_its_start_gives_the_next_one_more_time(state: State) -> None:
+    async def acts(play: Play) -> None:
+        play.controller._start_patience.seconds = 0.1
+        await until(lambda: "not been heard; the next one is given 0.2 s" in play.host.trouble)
+        (await settled(play)).cancel()
+        assert (play.host.trouble, play.controller.desired().start_seconds) == ("", 10)
 
     played(state, acts)
 

@@ -59,8 +59,6 @@ def test_memory_is_counted() -> None:
     assert room(each, HAS)[0] == 2
     with pytest.raises(Refused, match="1000 of 4000 MB are free"):
         share(each, HAS, 2, {0: Share((), 1500), 1: Share((), 1500)})
-    little = section(memory_per_instance_mb=100)
-    assert "not enforced" in room(little, Capacity((0,), 9000, ALL, limits_memory=False))[1]
 
 
 def test_interfaces_must_be_there() -> None:
@@ -86,6 +84,8 @@ def test_a_slot_holds_one() -> None:
 class Measured:
     """As much of a driver as is asked what there is."""
 
+    reachable = True
+
     async def capacity(self) -> Capacity:
         return HAS
 
@@ -100,6 +100,30 @@ def test_what_is_in_the_way_is_shown_until_something_worse_is() -> None:
     plain = WatchedHost(section(), cast(Driver, Measured()))
     asyncio.run(plain.measure())
     assert plain.trouble == ""
+
+
+class Unlimited(Measured):
+    """A host without control groups."""
+
+    async def capacity(self) -> Capacity:
+        return Capacity((0,), 9000, ALL, limits_memory=False)
+
+
+def test_that_memory_is_not_limited_is_a_note_and_no_problem() -> None:
+    host = WatchedHost(section(memory_per_instance_mb=100), cast(Driver, Unlimited()))
+    asyncio.run(host.measure())
+    assert host.trouble == ""
+    assert "not enforced" in host.note
+    plain = WatchedHost(section(), cast(Driver, Unlimited()))
+    asyncio.run(plain.measure())
+    assert plain.note == ""
+
+
+def test_the_plan_is_told_how_many_the_cores_are_enough_for() -> None:
+    host = WatchedHost(section(cores_per_instance=2), cast(Driver, Measured()))
+    assert (host.seen().slots, host.seen().most) == (4, None)
+    asyncio.run(host.measure())
+    assert (host.seen().slots, host.seen().most) == (4, 2)
 
 
 @given(st.integers(0, 3), st.integers(0, 3000), st.permutations(range(4)), st.lists(st.integers(0, 3), max_size=3))

@@ -17,7 +17,7 @@ from conftest import eventually
 from running_api import RunningApi
 from running_app import TOKEN
 from statelessnf import cli, errors
-from statelessnf.api.access import Access, announced
+from statelessnf.api.access import ENDED, LOG, Access, announced
 from statelessnf.commands.output import seconds
 from statelessnf.orchestrator.face import DeploymentDocument
 
@@ -246,6 +246,17 @@ def test_no_orchestrator(command: str, snf: Run, folder: Path, monkeypatch: pyte
         url = f"http://127.0.0.1:{gone.getsockname()[1]}"
     with announced(folder / "run", Access(api=url, token=TOKEN)):
         refused(snf(command, "edge.toml", *more), 3, url, "start it again: snf up")
+
+
+def test_an_orchestrator_that_stands_by_has_said_why(snf: Run, folder: Path) -> None:
+    log = folder / "run" / LOG
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("edge: this orchestrator leads\nedge: this orchestrator stands by: the store does not answer\n")
+    said = "start it: snf up; the last one said: edge: this orchestrator stands by: the store does not answer"
+    refused(snf("status", "edge.toml"), 3, f"no orchestrator runs for this deployment; {said}")
+    log.write_text(f"edge: {ENDED}\n")
+    refused(snf("status", "edge.toml"), 3, "no orchestrator runs for this deployment; start it: snf up")
+    assert snf("status", "edge.toml")[2].endswith("snf up\n")
 
 
 def test_a_misspelt_deployment(snf: Run, running: RunningApi) -> None:

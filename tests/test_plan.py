@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestra_rules import unlike, useful, wanted_size
+from orchestra_rules import most_on, unlike, useful, wanted_size
 from orchestra_world import World
 from statelessnf.orchestrator.model import (
     Desired,
@@ -56,13 +56,19 @@ def sightings(draw: st.DrawFn, name: str, place: Place) -> Sighting:
 
 
 @st.composite
+def hosts_named(draw: st.DrawFn, name: str, reach: bool, shut: float) -> Host:
+    slots, most = draw(st.integers(1, 3)), draw(st.sampled_from([None, None, 1, 2, 0]))
+    return Host(name, slots, reach, shut, most)
+
+
+@st.composite
 def worlds(draw: st.DrawFn, reachable: bool = False) -> World:
     """Anything that may be seen."""
     hosts, instances = {}, {}
     for number in range(draw(st.integers(1, 4))):
         reach = reachable or draw(st.sampled_from([True, True, True, False]))
         shut = draw(st.sampled_from([0.0, 0.0, NOW + 3]))
-        host = hosts[f"h{number}"] = Host(f"h{number}", draw(st.integers(1, 3)), reach, shut)
+        host = hosts[f"h{number}"] = draw(hosts_named(f"h{number}", reach, shut))
         for slot in range(host.slots):
             if draw(st.booleans()):
                 name = f"i{number}{slot}"
@@ -89,7 +95,7 @@ def test_from_any_state_it_converges_to_what_is_wanted(world: World) -> None:
     assert world.steered is not None
     carrying = [world.instances[name] for name in world.steered]
     able = useful(world.instances.values())
-    reach = sum(host.slots for host in world.hosts.values() if host.reachable)
+    reach = sum(most_on(host) for host in world.hosts.values() if host.reachable)
     size = wanted_size(world.desired)
     needed = size + world.desired.spares if size else 0
     if able:

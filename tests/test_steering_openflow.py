@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -15,7 +16,9 @@ from pydantic import ValidationError
 from openflow_stand_in import (
     ADDED,
     DELETED,
+    FLOW_MOD,
     FLOWS,
+    GROUP_MOD,
     GROUP_REFUSED,
     GROUPS,
     HELLO,
@@ -47,9 +50,9 @@ PLACES = [Member("in0", "out0"), Member("in1", "out1")]
 
 
 @asynccontextmanager
-async def opened(datapath: int | None = None) -> AsyncIterator[tuple[Steered, OpenflowSteering]]:
+async def opened(datapath: int | None = None, owner: str = "") -> AsyncIterator[tuple[Steered, OpenflowSteering]]:
     steering = OpenflowSteering(
-        Ports("clients", "servers"), "test", "127.0.0.1:0", datapath=datapath, places=PLACES[:1]
+        Ports("clients", "servers"), "test", "127.0.0.1:0", datapath=datapath, places=PLACES[:1], owner=owner
     )
     steered = Steered(steering)
     await steering.open(steered.changed)
@@ -199,6 +202,29 @@ def test_misbehaviour_ends_the_connection(misbehave: Callable[[StandIn], Awaitab
             await closed(steering, reason)
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("mark", ["", "unix:///run/one", "unix:///run/two"])
+def test_entries_of_another_owner_are_left_alone(mark: str) -> None:
+    """Nobody's entries, and its own, are taken over; those of another store's orchestrator are not even cleared."""
+
+    async def play() -> list[int]:
+        switch, there = StandIn(PORT_NAMES), Identity("test", mark)
+        cookie = there.next_cookie({there.cookie | 0xFFFE})
+        switch.lists[FLOWS] = struct.pack("!H22xQ24x", 56, cookie)
+        async with opened(owner="unix:///run/one") as (steered, steering), standing_in(steering.address, switch):
+            await steered.until(lambda: steering.connected)
+            if mark == "unix:///run/two":
+                for change in (steering.steer(PLACES[:1]), steering.clear()):
+                    said = await refusal(change)
+                    assert "a deployment of this name is steered here already" in said
+                    assert f"cookie={cookie:#x}/0xffffffff00000000" in said
+            else:
+                await steering.steer(PLACES[:1])
+        return switch.got
+
+    got = asyncio.run(play())
+    assert (FLOW_MOD in got, GROUP_MOD in got) == ((mark != "unix:///run/two"),) * 2
 
 
 def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

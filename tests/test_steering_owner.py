@@ -1,4 +1,4 @@
-"""Who may steer by nftables: of two orchestrators with different stores the second one is refused, and so is nobody."""
+"""Who may steer: of two orchestrators with different stores the second one is refused, and so is nobody."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from statelessnf.errors import Refused, SteeringError
+from statelessnf.lab.open_vswitch import BRIDGE
 from statelessnf.orchestrator.steering.interfaces import Interfaces
 from statelessnf.orchestrator.steering.nftables import NftablesSteering
+from statelessnf.orchestrator.steering.openflow_program import Identity
 from statelessnf.orchestrator.steering.steering import Ports
-from steering_bed import PLACES, Steered, bed
+from steering_bed import PLACES, Bed, Steered, bed, refusal
 from steering_frames import TCP, datagram
 
 pytestmark = pytest.mark.root
@@ -79,3 +81,23 @@ def test_who_has_no_permission_is_told_so(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(Interfaces, "__init__", forbidden)
     asyncio.run(play())
+
+
+def test_another_owner_s_entries_are_in_the_way_until_they_are_removed_as_is_said() -> None:
+    owner = Identity("three", "unix:///run/another")
+    theirs = f"cookie={owner.next_cookie(()):#x},table=0,priority=9,in_port=99,actions=drop"
+
+    async def play(it: Bed) -> None:
+        ovs = it.open_vswitch
+        assert ovs is not None
+        steered = it.deployments["three"]
+        await steered.until(lambda: steered.steering.connected)
+        ovs.openflow("add-flow", BRIDGE, theirs)
+        said = await refusal(steered.steering.steer(PLACES))
+        assert "in_port=99" in ovs.openflow("dump-flows", BRIDGE)
+        ovs.openflow("del-flows", BRIDGE, said.rpartition("BRIDGE ")[2])
+        async with it.steered(PLACES, "three"):
+            assert "in_port=99" not in ovs.openflow("dump-flows", BRIDGE)
+
+    with bed("openflow") as it:
+        it.run(play(it))

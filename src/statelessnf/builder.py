@@ -2,12 +2,14 @@
 
 What was built is kept under a key over everything that it came from: each source file reached, constants, layouts,
 versions, CPU, and the builder itself (Numba's own cache was seen to serve stale code). A process of its own does the
-work, so that the caller never loads Numba. An object appears under its final name complete or not at all.
+work, so that the caller never loads Numba. An object appears under its final name complete or not at all. The builder
+ends what it has begun though its caller be killed: whoever comes next waits for it, and builds nothing twice.
 """
 
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import TextIO
 
 from statelessnf.abi import FUNCTION_ABI, JOB, TABLE
 from statelessnf.errors import BuildError, SnfError
@@ -25,6 +28,7 @@ from statelessnf.packet import PACKET
 from statelessnf.reach import reach_of
 
 BUILD_TIMEOUT = 300.0  # s; a build takes 2 to 4
+_SCRATCH = "build-"
 _OWN = ("abi.py", "builder.py", "burst.c", "fields.py", "function.py", "native.py", "packet.py", "reach.py")
 
 
@@ -70,21 +74,22 @@ def build_key(function: type[Function]) -> str:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One build at a time in a cache; a lock ends with its process."""
+def _locked(folder: Path) -> Iterator[TextIO]:
+    """One build at a time in a cache; the lock ends with the last process that has it."""
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock
 
 
-def _run_builder(function: type[Function], key: str, output: Path) -> None:
+def _run_builder(function: type[Function], key: str, output: Path, lock: TextIO) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     command = [sys.executable, "-m", "statelessnf.builder", reference_of(function), str(output), key]
     try:
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=BUILD_TIMEOUT, check=False
-        )
+            command, env=environment, capture_output=True, text=True, timeout=BUILD_TIMEOUT, check=False,
+            pass_fds=(lock.fileno(),),
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise BuildError(f"not done after {BUILD_TIMEOUT:.0f} s", reference_of(function)) from None
     if done.returncode:
@@ -98,13 +103,22 @@ def build(function: type[Function]) -> Path:
     path = folder / f"{function.name}-{key}.so"
     if path.exists():
         return path
-    with _locked(folder):
+    with _locked(folder) as lock:
         if not path.exists():
-            with tempfile.TemporaryDirectory(dir=folder, prefix="build-") as scratch:
-                made = Path(scratch) / "function.so"
-                _run_builder(function, key, made)
-                made.replace(path)
+            _run_builder(function, key, path, lock)
     return path
+
+
+def _compile(function: type[Function], path: Path) -> None:
+    """Raises BuildError. Folders of builders that were killed go: nobody else builds here now."""
+    from statelessnf.native import compile_function  # here, as it loads Numba: in the builder process only
+
+    for left in path.parent.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=_SCRATCH) as scratch:
+        made = Path(scratch) / "function.so"
+        compile_function(function, made)
+        made.replace(path)
 
 
 def main(arguments: list[str]) -> int:
@@ -114,9 +128,7 @@ def main(arguments: list[str]) -> int:
         function = find_function(reference)
         if build_key(function) != key:
             raise BuildError("its source has changed since it was loaded", reference, "start again")
-        from statelessnf.native import compile_function  # here, as it loads Numba: in this process only
-
-        compile_function(function, Path(output))
+        _compile(function, Path(output))
     except SnfError as error:
         print(error.line(), file=sys.stderr)
         return 1

@@ -19,6 +19,8 @@ from statelessnf.store.embedded import make_private
 
 FILE = "orchestrator.json"
 TOKEN_FILE = "token"
+LOG = "orchestrator.log"  # of one in the background
+ENDED = "this orchestrator has ended"  # the last line there, if it was told to end
 TOKEN_BYTES = 32
 MOST_BYTES = 4096  # of the file
 
@@ -81,6 +83,21 @@ def _write_private(path: Path, text: str) -> Path:
     return fresh.replace(path)
 
 
+def last_line(log: Path) -> str:
+    """The last thing that the orchestrator said in its log, without what every command says first; "": nothing."""
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1].removeprefix("snf: ") if lines else ""
+
+
+def start_it(directory: Path) -> str:
+    """What to do where none leads. One that stands by, as its store is away, or that could not start, has said why."""
+    said = last_line(directory / LOG)
+    return "start it: snf up" + ("" if not said or said.endswith(ENDED) else f"; the last one said: {said}")
+
+
 def read_access(directory: Path) -> Access:
     """What stands in `directory`. Raises NotRunning: nothing does; ConfigError: not for us to read, or not readable."""
     path = directory / FILE
@@ -88,7 +105,7 @@ def read_access(directory: Path) -> Access:
         with path.open("rb") as file:
             return Access.model_validate_json(file.read(MOST_BYTES))
     except FileNotFoundError as error:
-        raise NotRunning("no orchestrator runs for this deployment", str(directory), "start it: snf up") from error
+        raise NotRunning("no orchestrator runs for this deployment", str(directory), start_it(directory)) from error
     except OSError as error:
         do = "run this as the user who runs the orchestrator"
         raise ConfigError(f"cannot read the orchestrator's address: {error.strerror}", str(path), do) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from statelessnf.api.access import FILE, Access, read_access
+from statelessnf.api.access import FILE, Access, read_access, start_it
 from statelessnf.config import NAME, read_document
 from statelessnf.config_errors import nearest
 from statelessnf.errors import ConfigError, NotRunning
@@ -31,7 +31,7 @@ def find_access(deployment: str) -> Access:
     directory = default_run_directory(deployment)
     if not (directory / FILE).exists():
         known = sorted(path.parent.name for path in directory.parent.glob(f"*/{FILE}"))
-        do = nearest(deployment, known, "running here") if known else "start it: snf up"
+        do = nearest(deployment, known, "running here") if known else start_it(directory)
         raise NotRunning(f"no orchestrator runs for deployment {deployment!r}", do=do)
     return read_access(directory)
 

@@ -73,6 +73,7 @@ def shown(found: Overview) -> RenderableType:
     """For people."""
     parts: list[RenderableType] = [line(_headline(found.deployment), "bold"), line(_switch(found.steering))]
     parts += [line(f"problem: {problem}", "red") for problem in _problems(found)]
+    parts += [line(f"note: {host.note}") for host in found.hosts if host.note]
     instances = sorted(found.instances, key=lambda one: (one.host, one.slot, one.name))
     parts += [line(""), _instances(instances), line(""), _hosts(found.hosts)]
     return Group(*parts)

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from statelessnf.api.access import LOG, last_line
 from statelessnf.api.client import Client, connected
 from statelessnf.api.documents import EventsDocument, HealthDocument
 from statelessnf.commands.output import clean
@@ -23,7 +24,6 @@ from statelessnf.orchestrator.face import DeploymentDocument
 from statelessnf.orchestrator.section import orchestration
 from statelessnf.store.embedded import make_private
 
-LOG = "orchestrator.log"
 PATIENCE = 30.0  # seconds until everything stands
 PAUSE = 0.05
 
@@ -96,7 +96,7 @@ def _wait(deployment: Deployment, process: subprocess.Popen[bytes], log: Path) -
     deadline, told, problem = time.monotonic() + PATIENCE, 0, ""
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise OrchestratorError("the orchestrator ended", str(log), _last_line(log))
+            raise OrchestratorError("the orchestrator ended", str(log), last_line(log) or "it said nothing")
         with suppress(NotRunning):
             with connected(str(deployment.path)) as client:
                 told = _tell_events(client, told)
@@ -116,12 +116,6 @@ def _tell_events(client: Client, after: int) -> int:
         for event in found.events:
             _say("  " + " ".join(clean(part) for part in (event.kind, event.instance, event.text) if part))
     return found.last
-
-
-def _last_line(log: Path) -> str:
-    """Without what every command says first."""
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("snf: ") if lines else "it said nothing"
 
 
 def _say(text: str) -> None:

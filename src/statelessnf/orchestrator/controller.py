@@ -26,6 +26,7 @@ from statelessnf.orchestrator.plan import due, plan
 from statelessnf.orchestrator.scaling import Scaling, decide
 from statelessnf.orchestrator.section import OrchestratorSection
 from statelessnf.orchestrator.sightings import Sightings
+from statelessnf.orchestrator.start_patience import StartPatience
 from statelessnf.orchestrator.state import Entry, Kept
 from statelessnf.orchestrator.steering.steering import Steering
 from statelessnf.orchestrator.steersman import Steersman
@@ -62,6 +63,7 @@ class Controller:
         self._switch_news = SwitchNews(steering, events)
         self.traffic: dict[str, int] = {}  # packets given to each instance
         self.settled = False
+        self._start_patience = StartPatience()
         self._stirred = asyncio.Event()  # something was begun
         self._planned: tuple[Desired, Observed, float] | None = None  # that had no actions, and until when that holds
         self._loop = asyncio.get_running_loop()
@@ -84,7 +86,9 @@ class Controller:
     def know(self, entry: Entry) -> Known:
         """An instance that is about to be started, or one of a predecessor's; `adopt` finds out whether that runs."""
         entry = entry.model_copy(update={"pipes": entry.pipes or self.pipes})
-        return self.sightings.add(entry, self._loop.time(), adopted=bool(entry.handle))
+        known = self.sightings.add(entry, self._loop.time(), adopted=bool(entry.handle))
+        known.awaited = None if entry.handle else self._loop.time()
+        return known
 
     async def adopt(self, host: WatchedHost) -> None:
         """Takes over what runs on that host; disturbs nothing."""
@@ -198,6 +202,7 @@ class Controller:
             maximum=section.maximum,
             revision=self.kept.revision,
             pipes=self.kept.pipes,
+            start_seconds=self._start_patience.seconds,
         )
 
     def keep(self, **changes: object) -> None:
@@ -234,6 +239,9 @@ class Controller:
             host.worked()
             host.driver.watch_pipes(change.name, self.doomed)
             self.events.tell("live", "its pipes beat", change.name)
+            if known.awaited is not None:
+                self._start_patience.heard(self._loop.time() - known.awaited)
+                known.awaited = None
         elif not known.ending:
             silence = f"pipe {change.pipe} has been silent for {change.seconds * 1000:.1f} ms"
             self.events.tell("suspect", silence, change.name)
@@ -249,10 +257,18 @@ class Controller:
             case Stop(name, why):
                 self.launcher.stop(name, why)
             case Kill(name, why):
+                self._given_up(self.sightings.known[name], why)
                 self.launcher.kill(name, why)
             case Forget(name):
                 self.journal.remove(name)
                 self.sightings.forget(name)
+
+    def _given_up(self, known: Known, why: str) -> None:
+        """Shown as its host's problem until one is heard there: what would be wrong stands in its log, if anything."""
+        if known.awaited is not None and known.entry.host in self.hosts:
+            self._start_patience.given_up(self._loop.time() - known.awaited)
+            patience = f"the next one is given {self._start_patience.seconds:g} s"
+            self.hosts[known.entry.host].problem = f"host {known.entry.host}: {known.entry.name}: {why}; {patience}"
 
     def _steered(self, members: Sequence[str], milliseconds: float) -> None:
         self.keep(members=tuple(members))

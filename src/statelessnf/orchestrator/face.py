@@ -57,6 +57,7 @@ class HostDocument(Document):
     used: int
     interfaces: list[str]
     problem: str
+    note: str = ""
 
     def told(self, problem: str) -> str:
         """A problem of this host with its name before it, once."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from statelessnf.errors import DriverError
 from statelessnf.orchestrator.backoff import Backoff
 from statelessnf.orchestrator.drivers.driver import Capacity, Driver
-from statelessnf.orchestrator.hosts import room
+from statelessnf.orchestrator.hosts import room, unlimited
 from statelessnf.orchestrator.model import Host
 from statelessnf.orchestrator.section import HostSection
 
@@ -20,6 +20,7 @@ class WatchedHost:
         self.section, self.driver = section, driver
         self.capacity: Capacity | None = None
         self.problem = ""
+        self._room: tuple[int | None, str] = None, ""  # see hosts.room
         self._backoff = Backoff()
 
     @property
@@ -35,14 +36,17 @@ class WatchedHost:
     @property
     def trouble(self) -> str:
         """What has gone wrong there, or what cores or memory there are too little of for all slots. "": nothing."""
-        if self.problem or self.capacity is None:
-            return self.problem
-        every = range(len(self.section.slots))  # interfaces come and go, and a start that misses one says so
-        return room(self.section, self.capacity, every)[1]
+        return self.problem or self._room[1]
+
+    @property
+    def note(self) -> str:
+        """What is not as the section of the host says, and no problem. "": nothing."""
+        return "" if self.capacity is None else unlimited(self.section, self.capacity)
 
     def seen(self) -> Host:
         """For the plan."""
-        return Host(self.section.name, len(self.section.slots), self.reachable, self._backoff.not_before(""))
+        most, _ = self._room
+        return Host(self.section.name, len(self.section.slots), self.reachable, self._backoff.not_before(""), most)
 
     async def measure(self) -> None:
         """Finds out what the host has, unless that is known."""
@@ -50,6 +54,8 @@ class WatchedHost:
             return
         try:
             self.capacity = await self.driver.capacity()
+            every = range(len(self.section.slots))  # interfaces come and go, and a start that misses one says so
+            self._room = room(self.section, self.capacity, every)
             self.problem = ""
         except DriverError as error:
             self.problem = error.line()

@@ -48,7 +48,7 @@ def room(section: HostSection, capacity: Capacity, running: Collection[int] = ()
             used[number] = _of_the_rest(section, capacity, used)
         except Refused as error:
             why = why or error.line()
-    return len(used), why or _unlimited(section, capacity)
+    return len(used), why
 
 
 def interfaces_of(section: HostSection, slot: Slot) -> list[str]:
@@ -57,6 +57,14 @@ def interfaces_of(section: HostSection, slot: Slot) -> list[str]:
     named = [name for port in ports for name in re.findall(r",iface=([^,]+)", port)]
     space = "" if slot.namespace is None else f"{slot.namespace}/"
     return [f"{space}{name}" for name in dict.fromkeys([*slot.interfaces, *named])]
+
+
+def unlimited(section: HostSection, capacity: Capacity) -> str:
+    """That a limit cannot be enforced there; empty: none is wanted, or it can."""
+    if section.memory_per_instance_mb == 0 or capacity.limits_memory:
+        return ""
+    what = "memory_per_instance_mb is counted but not enforced"
+    return f"{_where(section)}: {what}; the host has no control groups (version 2) that the orchestrator may write"
 
 
 def _of_the_rest(section: HostSection, capacity: Capacity, used: Mapping[int, Share]) -> Share:
@@ -96,13 +104,6 @@ def _memory(section: HostSection, capacity: Capacity, used: Mapping[int, Share])
         what = f"{free} of {total} MB are free, and an instance gets {wanted}"
         raise Refused(what, _where(section), "lower memory_per_instance_mb, or use fewer slots")
     return wanted
-
-
-def _unlimited(section: HostSection, capacity: Capacity) -> str:
-    if section.memory_per_instance_mb == 0 or capacity.limits_memory:
-        return ""
-    what = "memory_per_instance_mb is counted but not enforced"
-    return f"{_where(section)}: {what}; the host has no control groups (version 2) that the orchestrator may write"
 
 
 def _where(section: HostSection) -> str:

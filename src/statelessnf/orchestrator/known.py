@@ -14,13 +14,15 @@ from statelessnf.orchestrator.state import Entry
 class Known:
     """An instance. `entry` is what the store has of it, the rest is found out anew by whoever adopts it.
 
-    `sent`: by pipe, the number of its newest beat that is known.
+    `sent`: by pipe, the number of its newest beat that is known. `awaited`: since when it is to be heard for the first
+    time; None: it was.
     """
 
     entry: Entry
     sent: dict[int, int] = field(default_factory=dict)
     ending: bool = False  # it was told to end
     ended: str | None = None  # why, once it has ended
+    awaited: float | None = None
 
     @property
     def beats(self) -> int:

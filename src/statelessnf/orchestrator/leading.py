@@ -17,6 +17,7 @@ from statelessnf.api.app import make_app
 from statelessnf.api.server import listening, serve
 from statelessnf.config import Deployment
 from statelessnf.errors import DriverError, NotLeader, OrchestratorError, Refused, SnfError, SteeringError, StoreError
+from statelessnf.namespaces import Namespace
 from statelessnf.orchestrator.beat_listener import BeatListener
 from statelessnf.orchestrator.controller import Controller
 from statelessnf.orchestrator.drivers.choice import make_driver
@@ -85,6 +86,7 @@ class Lead:
         """
         with ExitStack() as stack:
             api = stack.enter_context(closing(listening(self.controller.section.api)))  # before anything is started
+            _check_rights(self.controller.section)
             self.controller.keep(beats=self._listen(stack))
             for entry in entries:
                 self.controller.know(entry)
@@ -158,6 +160,8 @@ class Lead:
     async def _measure(self, host: WatchedHost) -> None:
         await host.measure()
         if host.measured:
+            for told in filter(None, (host.trouble, host.note)):
+                self._events.tell("host", told)
             try:
                 await self.controller.adopt(host)
             except DriverError as error:
@@ -243,6 +247,20 @@ class Lead:
         await self._steering.close()
         for host in self._hosts.values():
             await host.driver.close()
+
+
+def _check_rights(section: OrchestratorSection) -> None:
+    """Raises Refused where this user may not enter the namespace of a slot; one that is missing is told by a start."""
+    local = [host for host in section.hosts if host.driver == "process" and not host.address]
+    for name in dict.fromkeys(slot.namespace for host in local for slot in host.slots if slot.namespace is not None):
+        try:
+            with Namespace(name).entered():
+                pass
+        except PermissionError as error:
+            what = f"this user may not start instances in a namespace: {error.strerror}"
+            raise Refused(what, f"namespace {name}", "run it as root (CAP_NET_ADMIN, CAP_SYS_ADMIN)") from error
+        except OSError:
+            continue
 
 
 def _steering(section: OrchestratorSection, deployment: Deployment, owner: str) -> Steering:

@@ -56,12 +56,14 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Host:
-    """A host as it is seen: how many instances it has room for, and from when on one may be started again."""
+    """A host as it is seen: its slots, how many of them can have an instance at the same time, and from when on one
+    may be started again."""
 
     name: str
     slots: int
     reachable: bool = True
     not_before: float = 0.0  # back-off after starts that failed; 0: at once
+    most: int | None = None  # instances that its cores and memory are enough for; None: one in each slot
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,7 @@ class Office:
                     used=used.count(section.name),
                     interfaces=[] if capacity is None else list(capacity.interfaces),
                     problem=host.trouble,
+                    note=host.note,
                 )
             )
         return documents
@@ -186,6 +187,8 @@ class Office:
         controller = self._controller
         problems = [self._leadership.problem, controller.steersman.problem, controller.journal.problem]
         problems += [host.problem for host in controller.hosts.values()]
+        if not controller.settled:  # then it may be why
+            problems += [host.trouble for host in controller.hosts.values()]
         return next((problem for problem in problems if problem), "")
 
 

@@ -15,6 +15,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from statelessnf.api.access import ENDED
 from statelessnf.config import Deployment, parse_text
 from statelessnf.errors import NotLeader, Refused, StoreError, StoreUnavailable
 from statelessnf.orchestrator.control_store import control_store
@@ -49,9 +50,9 @@ class Orchestrator:
             try:
                 while await self._lead_once(state, store, shared, standby):
                     standby = True
-                    self._say(f"{self._deployment.name}: this orchestrator leads no more")
             finally:
                 await _resign(state, store)
+        self._say(f"{self._deployment.name}: {ENDED}")
 
     async def _lead_once(self, state: State, store: Executor, shared: StoreUrl | None, standby: bool) -> bool:
         """Waits until it leads, and leads. Whether it has to stand by then."""
@@ -64,13 +65,16 @@ class Orchestrator:
         events.tell("lead", f"orchestrator {self._me} leads")
         self._say(f"{deployment.name}: this orchestrator leads; {len(entries)} instances are there to be adopted")
         lead = Lead(deployment, kept, events, state, store, shared, leadership)
-        return not await lead.run(entries, self.stop, self._text)
+        over = await lead.run(entries, self.stop, self._text)
+        if not over:
+            self._say(f"{deployment.name}: this orchestrator leads no more{_why(leadership)}")
+        return not over
 
     async def _acquire(self, leadership: Leadership, state: State, store: Executor, standby: bool) -> bool:
         """Whether it leads; False: it is to end. Raises Refused, StoreUnavailable."""
         patience = None if standby else LEASE_MS / 1000 + 1
         if standby and not await leadership.look():
-            self._say(f"{self._deployment.name}: this orchestrator stands by")
+            self._say(f"{self._deployment.name}: this orchestrator stands by{_why(leadership)}")
         ended = await run_until_first({"claim": leadership.acquire(patience), "stop": self.stop.wait()}, {})
         if ended == "stop" or leadership.leads:
             return ended == "claim"
@@ -90,6 +94,10 @@ class Orchestrator:
             path = str(self._deployment.path.absolute())
             kept = Kept(revision=1, text=self._text, path=path, size=self._section.minimum)
         return kept, state.instances(), Events(state.events())
+
+
+def _why(leadership: Leadership) -> str:
+    return f": {leadership.problem}" if leadership.problem else ""
 
 
 async def _resign(state: State, store: Executor) -> None:

@@ -1,7 +1,8 @@
 """What is started, and where.
 
 As many as are missing to `size` and spares; and one more while instances are to be replaced, so that the new one can
-carry before the old one goes. A place is free when nothing stands in it that is not forgotten. Instances are spread
+carry before the old one goes. A place is free when nothing stands in it that is not forgotten, and its host has cores
+and memory for one instance more. Instances are spread
 evenly over hosts; hosts with silent instances come last, since they may be dead.
 """
 
@@ -49,10 +50,10 @@ def places(roster: Roster, *, waiting: bool, unreachable: bool = False) -> int:
 
 
 def free_slots(roster: Roster, *, waiting: bool = False, unreachable: bool = False) -> dict[str, list[int]]:
-    """Free slots by host, the highest first."""
-    taken = roster.taken
+    """Free slots by host, the highest first: no more than the host can still have instances."""
+    there = Counter(name for name, _ in roster.taken)
     return {
-        host.name: [slot for slot in range(host.slots - 1, -1, -1) if (host.name, slot) not in taken]
+        host.name: _free(host, roster.taken, there[host.name])
         for host in roster.observed.hosts
         if (host.reachable or unreachable) and (waiting or _open(host, roster))
     }
@@ -75,6 +76,13 @@ def starts(roster: Roster) -> list[Start]:
         if slots[host]:
             heappush(heap, (silence, load + 1, host))
     return made
+
+
+def _free(host: Host, taken: frozenset[tuple[str, int]], there: int) -> list[int]:
+    free = [slot for slot in range(host.slots - 1, -1, -1) if (host.name, slot) not in taken]
+    if host.most is None:
+        return free
+    return free[len(free) - min(max(host.most - there, 0), len(free)) :]
 
 
 def _open(host: Host, roster: Roster) -> bool:

@@ -26,6 +26,7 @@ from statelessnf.config import Deployment
 from statelessnf.config_errors import validated
 from statelessnf.errors import ConfigError
 from statelessnf.networks import listed
+from statelessnf.orchestrator.beat_ways import check_beats
 from statelessnf.orchestrator.drivers.driver import Slot
 from statelessnf.orchestrator.endpoint import endpoint
 from statelessnf.orchestrator.pipe_room import check_pipes
@@ -158,4 +159,5 @@ def orchestration(deployment: Deployment) -> OrchestratorSection:
         raise ConfigError(what, f"{deployment.path}: function", "write its whole path, from / on")
     section = validated(OrchestratorSection, deployment.orchestrator, deployment.path, ("orchestrator",))
     check_pipes(section, deployment.instance.pipes, f"{deployment.path}: orchestrator.scaling.most_pipes")
+    check_beats(section, f"{deployment.path}: orchestrator.beats")
     return section

@@ -31,4 +31,5 @@ def steering_of(
         priority=section.priority,
         namespace=section.namespace,
         places=places,
+        owner=owner,
     )

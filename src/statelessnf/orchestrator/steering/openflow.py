@@ -33,20 +33,21 @@ class OpenflowSteering:
     `namespace`: in which it listens; None: the process's own.
     `datapath`: the only one that is let in; None: any, one at a time. `places`: ports of all instances that there may
     be; they are watched from the beginning, and what an instance sends there is carried on, also while it gets nothing.
-    Members of `steer` are added to them. `closed` counts connections that were closed, by the reason.
+    Members of `steer` are added to them. `owner`: see ownership.py. `closed` counts connections that were closed, by
+    the reason.
     Raises SteeringError: spread by packet, which OpenFlow has no way to say.
     """
 
     def __init__(
         self, ports: Ports, name: str, listen: str = "127.0.0.1:6653", *, datapath: int | None = None, table: int = 0,
-        priority: int = 1000, namespace: str | None = None, places: Sequence[Member] = (),
+        priority: int = 1000, namespace: str | None = None, places: Sequence[Member] = (), owner: str = "",
     ) -> None:  # fmt: skip
         if ports.spread == "packet":
             do = 'use spread = "flow" or "direction", or kind = "nftables"'
             raise SteeringError("an OpenFlow switch cannot spread packet by packet", "orchestrator.steering.spread", do)
         self._listen, self._datapath = listen, datapath
         self._namespace = Namespace(namespace) if namespace is not None else None
-        self._purpose = Purpose(ports, Identity(name), table, priority, Places(places))
+        self._purpose = Purpose(ports, Identity(name, owner), table, priority, Places(places))
         self._wanted: tuple[Member, ...] | None = None  # None: nothing has been steered yet
         self._switch: Switch | None = None
         self._number = 0  # the datapath that was there last

@@ -3,13 +3,15 @@
 A change of members is a few changes of groups and a barrier: first what is pointed to, then what points, and last what
 nobody points to any more goes. Where it is not known what the switch holds, or where entries change, all entries are
 put anew under the cookie of a next generation, each in the place of its predecessor, and then older generations go.
-What bears neither our cookie nor a group id of our range is neither read nor touched.
+What bears neither our cookie nor a group id of our range is neither read nor touched. Where entries of another owner
+stand, nothing is changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from statelessnf.errors import SteeringError
 from statelessnf.orchestrator.steering import openflow_messages as messages
 from statelessnf.orchestrator.steering import openflow_reading as reading
 from statelessnf.orchestrator.steering.openflow_channel import Channel
@@ -43,7 +45,7 @@ class Holding:
     async def remove(self) -> None:
         """All that is ours."""
         self._held, self.up_to_date = None, False
-        groups = await self._groups()
+        groups, _ = await self._groups(), await self._cookies()
         entries = messages.flows_removed(self._table, self._identity.cookie, COOKIE_MASK)
         await self._channel.change([entries, *map(messages.group_removed, groups)])
 
@@ -53,7 +55,7 @@ class Holding:
 
     async def _put_anew(self, program: Program) -> None:
         groups, cookies = await self._groups(), await self._cookies()
-        cookie = self._identity.cookie | (max(cookies, default=0) + 1) & ~COOKIE_MASK
+        cookie = self._identity.next_cookie(cookies)
         entries = [messages.flow_added(self._table, cookie, flow) for flow in program.flows]
         await self._channel.change([*self._changed({}, groups, program.groups), *entries])
         old = [messages.flows_removed(self._table, before, _WHOLE) for before in cookies - {cookie}]
@@ -72,6 +74,13 @@ class Holding:
         return await self._channel.question(messages.groups_request(), lambda body: reading.groups(body, ours))
 
     async def _cookies(self) -> set[int]:
+        """Raises SteeringError if one is another owner's: what is there is to stay as it is."""
         ours = self._identity.cookie
         request = messages.flows_request(self._table, ours)
-        return await self._channel.question(request, lambda body: reading.cookies(body, ours))
+        found = await self._channel.question(request, lambda body: reading.cookies(body, ours))
+        if other := [cookie for cookie in sorted(found) if self._identity.foreign(cookie)]:
+            what = "a deployment of this name is steered here already, by an orchestrator with another store"
+            remove = f"ovs-ofctl -O OpenFlow13 del-flows BRIDGE cookie={other[0]:#x}/{COOKIE_MASK:#x}"
+            do = f"take that one down, or give this one another name; if that one is no more: {remove}"
+            raise SteeringError(what, self._channel.name, do)
+        return found

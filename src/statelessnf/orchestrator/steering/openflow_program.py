@@ -17,7 +17,7 @@ hence the entries for UDP. That both directions' groups list the members in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -35,7 +35,7 @@ _FALLBACKS = 3  # further members that stand in for one whose port is down
 _SELECT, _ALL, _SLICES, _FAILOVER, _PER_SIDE = 0, 1, 2, 64, 2048
 _ARP, _IP, _IPV6, _UDP, _ICMPV6 = 0x0806, 0x0800, 0x86DD, 17, 58
 _SOLICIT, _ADVERT = 135, 136  # RFC 4861, 4.3 and 4.4
-COOKIE_MASK = 0xFFFF_FFFF_0000_0000
+COOKIE_MASK, OWNER_MASK, GENERATION_MASK = 0xFFFF_FFFF_0000_0000, 0xFFFF_0000, 0xFFFF
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,13 @@ class Flow:
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes entries and groups those of one deployment: the upper half of the cookie, and a range of group ids."""
+    """What makes entries and groups those of one deployment: the upper half of the cookie, and a range of group ids.
+
+    `owner`: of the orchestrator's store, see ownership.py; 16 bits of the cookie tell owners apart. "": nobody.
+    """
 
     name: str
+    owner: str = ""
 
     @cached_property
     def _digest(self) -> bytes:
@@ -77,8 +81,22 @@ class Identity:
 
     @property
     def cookie(self) -> int:
-        """The lower 32 bits are free: the generation of the entries."""
+        """The lower 32 bits are free: 16 for the owner's mark, 16 for the generation of the entries."""
         return int.from_bytes(self._digest[:4], "big") << 32
+
+    @cached_property
+    def mark(self) -> int:
+        """The owner's, where it stands in a cookie; 0 is nobody's."""
+        return (int.from_bytes(sha256(self.owner.encode()).digest()[:2], "big") or 1) << 16 if self.owner else 0
+
+    def next_cookie(self, there: Collection[int]) -> int:
+        """Of entries that take the place of those with these cookies."""
+        latest = max((cookie & GENERATION_MASK for cookie in there), default=0)
+        return self.cookie | self.mark | (latest + 1) & GENERATION_MASK
+
+    def foreign(self, cookie: int) -> bool:
+        """Whether an entry of a deployment of this name is that of another owner."""
+        return cookie & OWNER_MASK not in (0, self.mark)
 
     @property
     def groups(self) -> range:
