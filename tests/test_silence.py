@@ -86,7 +86,7 @@ class Story:
 PHASES = st.lists(st.floats(0, 1), min_size=INSTANCES * PIPES, max_size=INSTANCES * PIPES)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(
     PHASES,
     st.sets(st.integers(1, 120), max_size=40),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from statelessnf.orchestrator.backoff import MOST, Backoff
 from statelessnf.orchestrator.model import Health
-from statelessnf.orchestrator.suspicion import FAULT_SECONDS, Change, Suspicion
+from statelessnf.orchestrator.suspicion import FAULT_SECONDS, PUNCTUAL, SETTLED, Change, Suspicion
 
 pytestmark = pytest.mark.beside
 
@@ -127,6 +127,37 @@ def test_a_late_look_suspects_nobody_for_as_long_again() -> None:
     assert [change.name for change in suspicion.look(suspicion.next_deadline)] == ["b"]
 
 
+def test_a_late_look_suspects_at_once_if_others_were_heard_all_along() -> None:
+    suspicion = live(1, "abc")
+    late = LIMIT + 0.008
+    suspicion.heard("a", 0, 1, True, late - 0.005)
+    suspicion.heard("b", 0, 1, True, late - 0.001)
+    assert [change.name for change in suspicion.look(late)] == ["c"]
+
+
+def test_a_late_look_waits_for_those_held_up_with_others_who_were_just_heard() -> None:
+    suspicion = live(1, "abc")
+    late = LIMIT + 0.008
+    suspicion.heard("a", 0, 1, True, late - 0.001)
+    assert suspicion.look(late) == ()
+    assert suspicion.next_deadline == pytest.approx(late - 0.001 + SETTLED)
+    suspicion.heard("b", 0, 1, True, late + 0.0005)
+    assert [change.name for change in suspicion.look(suspicion.next_deadline)] == ["c"]
+
+
+def test_another_pipe_of_the_silent_one_is_evidence_enough() -> None:
+    suspicion = live(2)
+    suspicion.heard("a", 0, 2, True, LIMIT)
+    assert suspicion.look(LIMIT + 0.004) == (Change("a", Health.suspected, 1, LIMIT + 0.004),)
+
+
+def test_who_was_heard_before_a_pause_is_no_evidence() -> None:
+    suspicion = live(1, "ab")
+    suspicion.heard("b", 0, 1, True, 0.004)
+    assert suspicion.look(LIMIT + 0.0025) == ()
+    assert suspicion.next_deadline == pytest.approx(LIMIT + 0.005)
+
+
 def test_grace_is_never_more_than_the_limit() -> None:
     suspicion = live()
     suspicion.look(60.0)
@@ -141,10 +172,10 @@ def test_a_look_is_spared_only_while_nobody_can_be_silent() -> None:
     assert suspicion.next_deadline == pytest.approx(0.025)
     assert not suspicion.spared(0.010, 0.025)
     assert suspicion.next_deadline == pytest.approx(0.025)
-    assert suspicion.spared(0.032, 0.034)  # late
+    assert suspicion.spared(0.032, 0.034)  # late, but all were heard meanwhile
     assert suspicion.next_deadline == pytest.approx(0.032 + LIMIT)
-    assert suspicion.spared(0.041, 0.055)  # late: nobody is suspected for as long again
-    assert suspicion.next_deadline == pytest.approx(0.055 + 0.008)
+    assert not suspicion.spared(0.041, 0.055)  # late, and somebody was not: it is for `look` to judge
+    assert suspicion.spared(0.049, 0.055)
 
 
 def test_a_change_of_those_who_are_awaited_is_seen() -> None:
@@ -236,6 +267,19 @@ def test_own_sleep_is_nobodys_silence(sleeps: list[tuple[float, float]], togethe
     wire = Wire()
     wire.run({0: sleeps if together else [], 1: sleeps if together else []}, sleeps, 0.6)
     assert [change.health for _, change in wire.changes] == [Health.live, Health.live]
+
+
+_standstill = st.floats(0.001, 0.008) | st.floats(LIMIT + PUNCTUAL + 0.0002, 0.1)  # those between may go unnoticed
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.floats(0.02, 0.1), _standstill, st.tuples(*[st.floats(0, SETTLED - 0.0001)] * 4))
+def test_a_machine_that_stood_still_is_nobodys_silence(begin: float, length: float, lags: tuple[float, ...]) -> None:
+    """Also if one goes on a little later than another one, and the one who watches in between."""
+    wire, until = Wire(), begin + length
+    mine, *others = ([(begin, until + lag)] for lag in lags)
+    wire.run(dict(enumerate(others)), mine, 0.3)
+    assert [change.health for _, change in wire.changes] == [Health.live] * 3
 
 
 @settings(max_examples=150, deadline=None)

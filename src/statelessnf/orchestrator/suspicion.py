@@ -6,9 +6,13 @@ wrong and costs little: traffic moves to others and back, and no connection brea
 it has ended, is suspected at once and never live again.
 
 The caller reads all beats that wait, hands them to `heard`, and calls `look` when `heard` says so or `next_deadline` is
-reached. If that is late, it was the caller that slept, and silence proves nothing: the beats may still be on their way,
-and other processes may have slept, too. Then nobody is suspected for as long again, at most for `limit`: by then each
-instance that runs has beaten. A caller that is late all the time gets no more than `2 * limit` of such grace.
+reached. If that is late, the caller slept. What slept with it, others' beats tell:
+
+- Somebody was heard within the last half of `limit`, and that was SETTLED ago: the machine has received since, so
+  silence is silence, and is judged at once. If it was less long ago, it is judged SETTLED after it: the whole machine
+  may have stood still until then, and other beats may still be on their way.
+- Nobody was: silence proves nothing. Nobody is suspected for as long again, at most for `limit`: by then each instance
+  that runs has beaten. A caller that is late all the time gets no more than `2 * limit` of such grace.
 
 A caller that knows by itself that each pipe in `awaited` was heard lately says so to `spared`, which is cheaper than to
 tell of every beat; `awaited` is the same for as long as `generation` is.
@@ -24,6 +28,7 @@ from statelessnf.orchestrator.model import Health
 
 FAULT_SECONDS = 300.0  # a suspicion counts for so long
 PUNCTUAL = 0.002  # seconds: what a timer is late by when nothing is wrong
+SETTLED = 0.002  # seconds: once one beat has come, all others that were held up with it have come, too
 
 
 @dataclass(frozen=True)
@@ -126,9 +131,10 @@ class Suspicion:
 
         False: only `look` can tell. Nothing has happened then.
         """
-        if oldest + self.limit <= now:
+        late = now - self.next_deadline > PUNCTUAL
+        if oldest + (self.limit / 2 if late else self.limit) <= now:
             return False
-        self._grace(now)
+        self._graced = 0.0
         self.next_deadline = max(oldest + self.limit, self._quiet_until)
         return True
 
@@ -147,11 +153,17 @@ class Suspicion:
     def _grace(self, now: float) -> None:
         late = now - self.next_deadline
         if late > PUNCTUAL and self._graced < 2 * self.limit:
-            grace = min(late, self.limit)
+            grace = self._doubt(late, now)
             self._graced += grace
             self._quiet_until = now + grace
         elif 0 <= late <= PUNCTUAL:
             self._graced = 0.0
+
+    def _doubt(self, late: float, now: float) -> float:
+        """Seconds for which silence proves nothing yet."""
+        beats = (beat for one in self._watched.values() if one.health is Health.live for beat in one.beats)
+        received = min((beat for beat in beats if beat > now - self.limit / 2), default=None)
+        return min(late, self.limit) if received is None else max(0.0, received + SETTLED - now)
 
     def _looked_at(self, name: str, one: _Watched, now: float) -> Change | None:
         if one.health is Health.live:
