@@ -31,6 +31,7 @@ Flights::Flights(Mode mode, const Limits& limits, const Program& program, const 
              envelope_size + std::max(program.record_size(), fragment_record_size) +
                  (program.traits().rewrites ? largest_tail : 0),
              mode == Mode::baseline, keys),
+      read_(envelope_size + program.record_size()),
       originals_(program.traits().rewrites ? std::make_unique<Originals>(limits.packets) : nullptr),
       batch_(table_, pool, program.record_size(), originals_.get()),
       flights_(limits.flights),
