@@ -2,7 +2,6 @@
 
 #include <sys/mman.h>
 
-#include <bit>
 #include <new>
 
 namespace snf {
@@ -30,15 +29,36 @@ constexpr unsigned eviction_tries = 512;
 
 void Unmap::operator()(std::uint8_t*) const { munmap(base, size); }
 
+// The index is a quarter full at most, but for the luck of the hash in a segment.
 RecordTable::RecordTable(std::uint32_t capacity, std::size_t value_capacity, bool keep, const Keys& keys)
-    : capacity_(capacity), stride_(sizeof(Entry) + round_up(value_capacity, sizeof(Entry))), keep_(keep), keys_(keys) {
-  const std::uint64_t slot_count = std::bit_ceil(static_cast<std::uint64_t>(capacity) * 2);
-  mask_ = slot_count - 1;
+    : capacity_(capacity),
+      stride_(sizeof(Entry) + round_up(value_capacity, sizeof(Entry))),
+      keep_(keep),
+      last_level_(first_level + 1),
+      keys_(keys) {
+  while (segments << last_level_ < std::uint64_t{capacity} * 4) ++last_level_;
+  levels_.fill(first_level);
   entries_ = map_memory(capacity * stride_);
-  index_ = map_memory(slot_count * sizeof(Slot));
+  index_ = map_memory((segments << (last_level_ + 1)) * sizeof(Slot));
+}
+
+// For one slot more in a segment, which doubles where it would be more than half full. Its memory is as new: nothing
+// was there before. False: all of the largest segment is taken.
+bool RecordTable::make_room(std::size_t number) {
+  const Segment before = segment_at(number);
+  if (counts_[number] * 2 < before.mask) return true;
+  if (levels_[number] == last_level_) return counts_[number] < before.mask;
+  ++levels_[number];
+  const Segment after = segment_at(number);
+  for (const Slot *slot = before.slots, *end = slot + before.mask + 1; slot != end; ++slot) {
+    if (slot->entry != 0) place(after, *slot);
+  }
+  return true;
 }
 
 std::uint32_t RecordTable::insert(const Key& key, std::uint64_t hash, std::uint64_t now, bool evict) {
+  const std::size_t number = segment_number(tag_of(hash));
+  if (!make_room(number)) return none;
   const std::uint32_t index = free_entry(now, evict);
   if (index == none) return none;
   Entry& entry = (*this)[index];
@@ -51,30 +71,26 @@ std::uint32_t RecordTable::insert(const Key& key, std::uint64_t hash, std::uint6
   entry.live = true;
   entry.usable = entry.found = false;
   entry.recent = true;
-  std::uint64_t i = hash & mask_;
-  while (slots()[i].entry != 0) i = (i + 1) & mask_;
-  slots()[i] = Slot{static_cast<std::uint32_t>(hash >> 32), index + 1};
+  place(segment_at(number), Slot{tag_of(hash), index + 1});
+  ++counts_[number];
   ++size_;
   return index;
 }
 
-std::uint64_t RecordTable::slot_of(std::uint32_t index) {
-  std::uint64_t i = home(index);
-  while (slots()[i].entry != index + 1) i = (i + 1) & mask_;
-  return i;
-}
-
 // Linear probing without tombstones: later members of the run move up into the hole.
 void RecordTable::erase(std::uint32_t index) {
-  std::uint64_t hole = slot_of(index);
-  for (std::uint64_t i = (hole + 1) & mask_; slots()[i].entry != 0; i = (i + 1) & mask_) {
-    const std::uint64_t wanted = home(slots()[i].entry - 1);
-    if (((i - wanted) & mask_) >= ((i - hole) & mask_)) {
-      slots()[hole] = slots()[i];
+  const std::uint32_t tag = tag_of(keys_.hash((*this)[index].key));
+  const auto [slots, mask] = segment_at(segment_number(tag));
+  std::uint32_t hole = tag & mask;
+  while (slots[hole].entry != index + 1) hole = (hole + 1) & mask;
+  for (std::uint32_t i = (hole + 1) & mask; slots[i].entry != 0; i = (i + 1) & mask) {
+    if (((i - slots[i].tag) & mask) >= ((i - hole) & mask)) {
+      slots[hole] = slots[i];
       hole = i;
     }
   }
-  slots()[hole] = Slot{0, 0};
+  slots[hole] = Slot{0, 0};
+  --counts_[segment_number(tag)];
   Entry& entry = (*this)[index];
   entry.live = false;
   entry.flight = free_;  // the free list runs through the entries

@@ -31,6 +31,7 @@ Flights::Flights(Mode mode, const Limits& limits, const Program& program, const 
              envelope_size + std::max(program.record_size(), fragment_record_size) +
                  (program.traits().rewrites ? largest_tail : 0),
              mode == Mode::baseline, keys),
+      read_(envelope_size + program.record_size()),
       originals_(program.traits().rewrites ? std::make_unique<Originals>(limits.packets) : nullptr),
       batch_(table_, pool, program.record_size(), originals_.get()),
       flights_(limits.flights),
@@ -68,7 +69,7 @@ void Flights::finish() {
   store_->poll(moment_.us, *this);
 }
 
-bool Flights::usable(Entry& entry) const {
+inline bool Flights::usable(Entry& entry) const {
   if (mode_ != Mode::tracked || !table_.usable(entry) || entry.size == 0) return false;
   return trusting_ && read_envelope(entry.value()).deadline > moment_.ms + limits_.guard_ms;  // rule 14
 }
@@ -116,7 +117,9 @@ void Flights::run_batch() {
     }
     batch_.run(program_, *tables_);
     const unsigned lanes = batch_.lanes();
-    for (unsigned i = 0; i < lanes; ++i) settle(batch_.lane(i));
+    for (unsigned i = 0; i < lanes; ++i) {
+      if (!passes(batch_.lane(i))) settle(batch_.lane(i));
+    }
     batch_.clear();
   }
 }
@@ -192,7 +195,8 @@ inline Flights::Refresh Flights::refresh_due(const Lane& lane, std::uint32_t job
 inline bool Flights::passes(const Lane& lane) {
   const std::uint32_t job = lane.first;
   const Entry& entry = table_[lane.entry];
-  if (job != lane.last || entry.flight != none || entry.size == 0 || !batch_.plain(job)) return false;
+  if (lane.overtaken || job != lane.last || entry.flight != none || entry.size == 0) return false;
+  if (!batch_.plain(job)) return false;
   if (mode_ != Mode::baseline && !(mode_ == Mode::tracked && entry.usable)) return false;
   if (batch_.changed(job) || batch_.absent(lane) || refresh_due(lane, job) != Refresh::no) return false;
   const std::uint32_t packet = batch_.packet(job);
@@ -208,7 +212,6 @@ inline bool Flights::passes(const Lane& lane) {
 
 void Flights::settle(const Lane& lane) {
   if (lane.overtaken) return rerun_.push_back({lane.entry, lane.fresh_before, rest_from(lane.first)});
-  if (passes(lane)) return;
   PacketQueue held, rest;
   std::uint32_t group = none, forwarded = none, stale = none;
   Refresh refresh_at = Refresh::no;

@@ -75,7 +75,9 @@ class Flights : private StoreEvents {
   // A packet of the flow `key`, parsed, clock set.
   void enter(std::uint32_t packet, const Key& key, std::uint64_t hash);
   void prefetch(std::uint64_t hash) const { table_.prefetch(hash); }
-  void prefetch_entry(std::uint64_t hash) { table_.prefetch_entry(hash); }
+  void prefetch_entry(std::uint64_t hash) {
+    table_.prefetch_entry(hash, outlet_.is_led() ? table_.value_capacity() : read_);
+  }
   // Before packets: applies what the store said. After packets: runs what is gathered.
   void begin(const Moment& moment, const TableSet& tables);
   void finish();
@@ -189,6 +191,7 @@ class Flights : private StoreEvents {
   Outlet& outlet_;
   Stats& stats_;
   RecordTable table_;
+  std::size_t read_;  // bytes of a value that every packet needs; a tail is for outlets that are led
   std::unique_ptr<Originals> originals_;  // of a function that rewrites, else null
   Batch batch_;
   std::vector<Flight> flights_;

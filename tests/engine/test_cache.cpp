@@ -33,8 +33,10 @@ void put(Entry& entry, std::uint64_t deadline) {
 
 }  // namespace
 
-TEST_CASE("record table: what a map would hold") {
-  constexpr unsigned capacity = 60, numbers = 100;
+TEST_CASE("record table: what a map would hold, with a few entries and with so many that all of the index grows") {
+  unsigned capacity = 0, numbers = 0;
+  SUBCASE("a few") { capacity = 60, numbers = 100; }
+  SUBCASE("many") { capacity = 3000, numbers = 5000; }
   RecordTable table(capacity, envelope_size + 8, true, keys);
   std::unordered_map<unsigned, std::uint32_t> reference;
   std::mt19937 random(1);

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from statelessnf.functions.tcp_states import SEGMENT_ACK, SEGMENT_FIN, SEGMENT_RST, SEGMENT_SYN, segment_of
 from statelessnf.functions.tcp_window import elapsed, touch
 from statelessnf.functions.timeouts import ROW, Seconds
-from statelessnf.packet import ORDINARY, TCP
+from statelessnf.packet import ACK, FIN, ORDINARY, RST, SYN, TCP
 
 NONE, OPENING, OPEN, CLOSING, CLOSED, ASKED, STREAM = range(7)  # record.state; the last two: datagrams
 CLIENT, SERVER = range(2)  # who sent a packet
@@ -78,7 +78,17 @@ def follow(packet: Any, record: Any, sender: int) -> None:
         record.state = STREAM
 
 
+def _is_settled(packet: Any, record: Any) -> bool:
+    """Nearly every segment: an acknowledgement, with data or without, of a flow that is open both ways. It would leave
+    the record as it is."""
+    if record.state != OPEN or record.flags & (CLIENT_FIN | SERVER_FIN):
+        return False
+    return bool(packet.tcp_flags & (FIN | SYN | RST | ACK) == ACK)
+
+
 def _follow_segment(packet: Any, record: Any, sender: int) -> None:
+    if _is_settled(packet, record):
+        return
     if segment_of(packet.tcp_flags) == SEGMENT_FIN:
         record.flags = record.flags | (CLIENT_FIN if sender == CLIENT else SERVER_FIN)
     following = _next_state(packet, record, sender)

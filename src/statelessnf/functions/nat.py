@@ -72,9 +72,10 @@ def translate(packet: Any, record: Any, tables: Any, way: int, far: int) -> None
     if far >= 0:
         rewrite_far(packet, tables.forwards[far], way)
     rewrite(packet, record, way)
-    limit = tables.families[family_of(packet)].mss
-    if packet.tcp_flags & SYN and limit:
-        packet.mss = min(packet.mss, limit)
+    if packet.tcp_flags & SYN:
+        limit = tables.families[family_of(packet)].mss
+        if limit:
+            packet.mss = min(packet.mss, limit)
 
 
 class Nat(Function):

@@ -19,6 +19,7 @@ NONE, OPENING, LASTING, DATAGRAMS, QUERIES, CLOSING = range(6)  # record.state
 
 _OPENED, _CLOSED, _RESET = 1, 4, 16  # record.flags: side 0 has sent SYN, FIN, RST; side 1: the next bit
 _BOTH = 3
+_TELLING = FIN | SYN | RST
 
 # RFC 5382 REQ-5, RFC 4787 REQ-5 and RFC 5508 REQ-2: no shorter than this, in seconds
 LEAST_LASTING, LEAST_TRANSITORY, LEAST_UDP, LEAST_ICMP = 7440, 240, 120, 60
@@ -68,6 +69,8 @@ def _after(seen: int, tcp_flags: int, side: int) -> int:
 
 def follow_segment(packet: Any, record: Any, side: int) -> None:
     """Take over what an ordinary TCP segment of `side` says; every one passes (RFC 5382 REQ-2)."""
+    if record.state == LASTING and not packet.tcp_flags & _TELLING:
+        return  # nearly every segment: nothing that the flags would show
     seen = _after(record.flags + 0, packet.tcp_flags + 0, side)
     record.flags = seen
     ended = CLOSING if seen & _BOTH == _BOTH else OPENING
