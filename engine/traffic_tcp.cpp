@@ -71,7 +71,7 @@ TcpFlowsOf<translated>::TcpFlowsOf(std::uint32_t packets, unsigned open_flows, s
     : packets_(packets),
       data_length_(frame_bytes - frame_check),
       service_(service),
-      shorter_(packets == 1 ? 0 : open_flows),
+      shorter_(open_flows),
       next_flow_(mixed(seed)),
       random_(mixed(seed + 1)) {
   if (packets != 1 && packets < fewest_packets) throw std::invalid_argument("a TCP flow has 1 or at least 7 packets");
@@ -84,6 +84,14 @@ TcpFlowsOf<translated>::TcpFlowsOf(std::uint32_t packets, unsigned open_flows, s
 template <bool translated>
 std::uint64_t TcpFlowsOf<translated>::random() {
   return mixed(random_ += 0x9e3779b97f4a7c15u);
+}
+
+template <bool translated>
+std::uint32_t TcpFlowsOf<translated>::chosen_length() {
+  if (packets_ == 1) return 1;
+  const bool under_way = shorter_ > 0 && shorter_-- > 0;
+  const std::uint32_t spread = packets_ - fewest_packets;
+  return fewest_packets + static_cast<std::uint32_t>(random() % ((under_way ? spread : 2 * spread) + 1));
 }
 
 // Client address and port are a bijection of the low 24 bits and the rest of the flow's number.
@@ -101,11 +109,7 @@ void TcpFlowsOf<translated>::open(FlowSlot& slot) {
   slot.sequence[client] = static_cast<std::uint32_t>(random());
   slot.sequence[server] = static_cast<std::uint32_t>(random());
   slot.step = 0;
-  slot.length = packets_;
-  if (shorter_ > 0) {
-    --shorter_;
-    slot.length -= static_cast<std::uint32_t>(random() % (packets_ - fewest_packets + 1));
-  }
+  slot.length = chosen_length();
   slot.sum = std::uint64_t{slot.address[client]} + slot.address[server];
   this->count_opened();
 }

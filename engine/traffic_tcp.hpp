@@ -23,9 +23,11 @@ class TcpFlowsOf final : public FlowSource {
  public:
   static constexpr std::uint32_t fewest_packets = 7;  // SYN, SYN/ACK, ACK, one of data, FIN, FIN, ACK
 
-  // `packets` of a flow, or 1: the SYN alone; the first `open_flows` flows are shorter by chance, so that flows do not
-  // all end at once. `frame_bytes`: as networks are measured, 64 to 1518 with the FCS of 4 bytes, which is in no
-  // buffer. Throws std::invalid_argument where these cannot be, and for clients that are not inside without
+  // `packets` of a flow in the mean, all lengths from `fewest_packets` to as much above the mean; or 1: the SYN alone.
+  // Flows of one length, which wait for each other where they open and end, fall into step: all in their middle, where
+  // they need no store, and then all at an end, where nothing else happens. The first `open_flows` flows are shorter,
+  // as if they had been under way. `frame_bytes`: as networks are measured, 64 to 1518 with the FCS of 4 bytes, which
+  // is in no buffer. Throws std::invalid_argument where these cannot be, and for clients that are not inside without
   // `translated`.
   TcpFlowsOf(std::uint32_t packets, unsigned open_flows, std::uint32_t frame_bytes, std::uint64_t seed,
              Service service = {});
@@ -36,6 +38,7 @@ class TcpFlowsOf final : public FlowSource {
   void open(FlowSlot& slot);
   void make_one(FlowSlot& slot, Frame& frame);
   void learn(FlowSlot& slot, const Frame& frame);
+  std::uint32_t chosen_length();
   std::uint64_t random();
 
   const std::uint32_t packets_, data_length_;

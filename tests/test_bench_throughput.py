@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from conftest import data_file
-from statelessnf.bench.slices import median_interval
+from statelessnf.bench.slices import median_interval, take_turns
+from statelessnf.bench.throughput import counting
 from statelessnf.commands.bench import BenchRequest, store, throughput
 
 pytestmark = pytest.mark.usefixtures("short_warm_up")
@@ -19,6 +20,26 @@ def test_the_interval_encloses_the_median_and_narrows_with_more_values() -> None
     assert few.low < few.median == 9.5 < few.high
     assert (few.low, few.high) == (5, 14)  # order statistics 6 and 15 of 20: 95.9 %
     assert (many.high - many.low) / 1000 < (few.high - few.low) / 20
+
+
+class Counted:
+    """Counts its slices."""
+
+    def __init__(self) -> None:
+        self.slices = 0
+
+    def measure(self) -> float:
+        self.slices += 1
+        return 1.0
+
+    def forget(self) -> None:
+        self.slices = 0
+
+
+def test_what_happened_before_the_turns_that_count_is_forgotten() -> None:
+    one, other, seen = Counted(), Counted(), list[int]()
+    take_turns({"one": one.measure, "other": other.measure}, 3, counting([one, other], seen.append))
+    assert (one.slices, other.slices, seen) == (3, 3, [0, 1, 2, 3])
 
 
 def test_every_mode_has_its_row(tmp_path: Path) -> None:

@@ -106,9 +106,10 @@ class Traffic:
         seed: int = 1,
         service: tuple[int, int, int] | None = None,
     ) -> Traffic:
-        """TCP flows of `packets` packets (1: the SYN; or at least 7), `open_flows` at a time; frames of 64 to 1518
-        bytes with their FCS. `service`: for a function that rewrites, so that servers answer to what has left: (side of
-        the clients, IPv4 address and port that they all ask; 0: many addresses, port 443 or 80). Raises ValueError.
+        """TCP flows of `packets` packets in the mean (1: the SYN; or at least 7), `open_flows` at a time; frames of 64
+        to 1518 bytes with their FCS. `service`: for a function that rewrites, so that servers answer to what has left:
+        (side of the clients, IPv4 address and port that they all ask; 0: many addresses, port 443 or 80). Raises
+        ValueError.
         """
     @staticmethod
     def capture(
