@@ -108,13 +108,16 @@ def visits(per_second: int, bytes_: int = 1000) -> SliceFigures:
 @pytest.mark.parametrize(("connections", "goodput", "met"), [(90, 950, True), (80, 950, False), (95, 850, False)])
 def test_other_ways_are_held_against_the_symmetric_one(connections: int, goodput: int, met: bool) -> None:
     ways = {Way.symmetric: visits(100), Way.asymmetric: visits(connections, goodput)}
-    rows = asymmetry.rows([asymmetry.Turn("stateless", ways, ways)] * 3)
+    rows = asymmetry.rows(
+        [asymmetry.Turn("stateless", ways, {Way.symmetric: visits(1), Way.asymmetric: visits(1, 300)}, ways)] * 3
+    )
     assert [row.get("met") for row in rows] == [None, met]
+    assert rows[1]["saturated_ratio"] == 0.3  # shown, not held against the bar
 
 
 def test_a_way_on_which_nothing_comes_has_a_row_too() -> None:
     ways = {Way.symmetric: visits(100), Way.asymmetric: visits(0, 0)}
-    row = asymmetry.rows([asymmetry.Turn("linux", ways, ways)])[1]
+    row = asymmetry.rows([asymmetry.Turn("linux", ways, ways, ways)])[1]
     assert (row["setup_ratio"], row["connect_p50_ms"]) == (0.0, None)
 
 

@@ -25,6 +25,15 @@ class Side(StrEnum):
     linux = "linux"
 
 
+class PathSide(StrEnum):
+    """What packets can be led through in several ways."""
+
+    stateless = "stateless"
+    baseline = "baseline"
+    plain = "plain"
+    linux = "linux"
+
+
 class ElasticSide(StrEnum):
     """What can grow and shrink."""
 
@@ -42,6 +51,7 @@ class FailureKind(StrEnum):
 
 
 EVERY_SIDE, EVERY_ELASTIC, EVERY_FAILURE = list(Side), list(ElasticSide), list(FailureKind)
+EVERY_PATH = list(PathSide)
 
 Runs = Annotated[int, typer.Option(min=0, max=1000, help="Runs of each side, in turn; medians and spread count.")]
 Sides = Annotated[
@@ -91,8 +101,12 @@ def failover(
 def asymmetry(
     size: Size = 20_000_000,
     turns: Annotated[int, typer.Option(min=1, max=1000, help="Alternating slices of each way.")] = 5,
-    slice_ms: Annotated[int, typer.Option(min=100, max=60_000, help="Length of a slice, twice in each turn.")] = 3000,
-    side: Sides = EVERY_SIDE,
+    slice_ms: Annotated[
+        int, typer.Option(min=100, max=60_000, help="Length of a slice; each way has three in a turn.")
+    ] = 3000,
+    side: Annotated[
+        list[PathSide], typer.Option(help="As for failover, or processes that only forward (plain); repeatable.")
+    ] = EVERY_PATH,
     output: Output = Path("out/bench"),
     json: Json = False,
 ) -> None:

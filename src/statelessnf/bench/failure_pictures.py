@@ -10,7 +10,7 @@ from statelessnf.bench.failover import Measured
 from statelessnf.bench.pictures import Row, new_figure, save
 from statelessnf.bench.scaling import Run
 
-COLOURS = {"stateless": "tab:blue", "baseline": "tab:gray", "linux": "tab:orange"}
+COLOURS = {"stateless": "tab:blue", "baseline": "tab:gray", "linux": "tab:orange", "plain": "tab:green"}
 FADED = 0.45  # of a bar without a failure
 
 

@@ -29,8 +29,9 @@ BLACKOUT_COLUMNS = {
 }  # fmt: skip
 ASYMMETRY_COLUMNS = {
     "side": "side", "way": "way", "connections_per_s": "connections/s", "connect_p50_ms": "p50 ms",
-    "connect_p99_ms": "p99 ms", "failed": "failed", "mbit_s": "Mbit/s", "setup_ratio": "set-up",
-    "goodput_ratio": "goodput", "goodput_low": "low", "goodput_high": "high", "bar": "bar", "met": "met",
+    "connect_p99_ms": "p99 ms", "failed": "failed", "setup_ratio": "set-up", "mbit_s": "Mbit/s",
+    "goodput_ratio": "goodput", "goodput_low": "low", "goodput_high": "high", "saturated_mbit_s": "CPUs full Mbit/s",
+    "saturated_ratio": "goodput", "bar": "bar", "met": "met",
 }  # fmt: skip
 SCALING_COLUMNS = {
     "side": "side", "runs": "runs", "goodput": "goodput", "low": "low", "high": "high", "lowest_level": "worst level",
@@ -87,6 +88,7 @@ def asymmetry(request: BenchRequest, sides: Sequence[str], size: int) -> None:
         "sides": list(sides),
     }
     settings |= {"visitors": [asymmetries.CONNECTING, asymmetries.FETCHING], "instances": asymmetries.INSTANCES}
+    settings |= {"link_mbit_s": asymmetries.LINK_MBIT}
     content = report.document("asymmetry", rows, settings) | {"single": [turn.json() for turn in measured]}
     finish(request, "asymmetry", content, ASYMMETRY_COLUMNS)
 

@@ -2,7 +2,7 @@
 
 import select
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,16 +14,20 @@ READY_SECONDS = 30.0
 
 
 def start_instances(
-    stack: ExitStack, switch: Switch, deployment: Path, numbers: Iterable[int] | None = None
+    stack: ExitStack,
+    switch: Switch,
+    deployment: Path,
+    numbers: Iterable[int] | None = None,
+    command: Sequence[str] | None = None,
 ) -> list[Instance]:
     """An instance in each of the switch's namespaces, or in those with these numbers; logs beside the file.
 
-    All are stopped when `stack` closes.
+    `command`: what runs in place of `snf run`, with lines like its own. All are stopped when `stack` closes.
     """
     started = []
     for number in range(len(switch.instances)) if numbers is None else numbers:
         log = deployment.parent / f"instance{number}.log"
-        started.append(Instance(number, switch.instances[number], run_command(deployment), log))
+        started.append(Instance(number, switch.instances[number], command or run_command(deployment), log))
         stack.callback(started[-1].close)
     return started
 

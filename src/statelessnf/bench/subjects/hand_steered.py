@@ -1,11 +1,13 @@
 """Our firewall as a subject: instances of one deployment behind the lab's switch, and a watcher that moves traffic.
 
 The watcher knows an instance's end by its pidfd, and how much each is given by the switch's counters; it has no
-heartbeats. With `memory` as its store it is the paper's baseline.
+heartbeats. With `memory` as its store it is the paper's baseline. In place of instances there can be processes that
+only forward: what they reach tells what a way costs by itself.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -21,23 +23,29 @@ from statelessnf.lab.topology import CLIENT, Topology
 from statelessnf.lab.web import answers
 from statelessnf.orchestrator.steering.steering import Spread
 
+XDP_PORTS = ("net_af_xdp0,iface=inside", "net_af_xdp1,iface=outside")
+PLAIN = (sys.executable, "-m", "statelessnf.bench.plain", *XDP_PORTS)
 SPREADS: dict[Way, Spread] = {Way.symmetric: "flow", Way.asymmetric: "direction", Way.spray: "packet"}
 
 
 class HandSteered:
-    """See subject.Elastic. `store`: `embedded`, or `memory` for the baseline; `udp`: ports that clients may reach."""
+    """See subject.Elastic. `store`: `embedded`, `memory` for the baseline, or None: nothing but forwarding.
+
+    `udp`: ports that clients may reach.
+    """
 
     failures: frozenset[Failure] = frozenset({Failure.kill, Failure.move})
     ways: frozenset[Way] = frozenset(Way)
     client_address = str(CLIENT.ip)
 
-    def __init__(self, stack: ExitStack, lab: Lab, store: str, instances: int, udp: Sequence[int]) -> None:
-        self.name = "baseline" if store == "memory" else "stateless"
+    def __init__(self, stack: ExitStack, lab: Lab, store: str | None, instances: int, udp: Sequence[int]) -> None:
+        self.name = {"memory": "baseline", None: "plain"}.get(store, "stateless")
         self._stack, self._way, self._lock = stack, Way.symmetric, threading.Lock()
         self._topology = stack.enter_context(Topology(lab, instances))
         self.clients, self.server = self._topology.clients, self._topology.server
         self.server_address = self._topology.server_address
-        self._instances = start_instances(stack, self._topology, write_deployment(lab.folder, store, udp))
+        deployment = write_deployment(lab.folder, store or "memory", udp)
+        self._instances = start_instances(stack, self._topology, deployment, command=None if store else PLAIN)
         self._live = list(range(instances))  # and not drained
         self._size = instances
         self._ended: list[int] = []  # by us

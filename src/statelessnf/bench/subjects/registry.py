@@ -27,6 +27,7 @@ LED_BY_HAND: dict[str, Make] = {
     **SUBJECTS,
     "stateless": lambda stack, lab, instances: HandSteered(stack, lab, "embedded", instances, UDP),
     "baseline": lambda stack, lab, instances: HandSteered(stack, lab, "memory", instances, UDP),
+    "plain": lambda stack, lab, instances: HandSteered(stack, lab, None, instances, UDP),
 }  # whose packets can be led another way at any moment
 FAILURES: dict[str, frozenset[Failure]] = {
     "stateless": Orchestrated.failures,
