@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 from math import inf
 from pathlib import Path
 
@@ -222,6 +223,95 @@ def test_the_oldest_of_those_expected_and_news_of_others(helped: bool) -> None:
         assert listener.oldest() == inf
 
     played(play, helped)
+
+
+CROWD = [bytes([100 + number]) * 16 for number in range(beat_listener.GUARDED)]
+
+
+def guarded(play: Callable[[Scene], Awaitable[None]]) -> None:
+    """Enough instances of one pipe, which have all been heard once."""
+
+    async def begin(scene: Scene) -> None:
+        scene.known.update(CROWD)
+        scene.send(*(beat(token) for token in CROWD))
+        await scene.until(lambda: len(scene.told) == len(CROWD))
+        assert scene.listener.expect(dict.fromkeys(CROWD, 1))
+        await play(scene)
+
+    played(begin, True)
+
+
+@pytest.mark.parametrize("silent", [0, 5, len(CROWD) - 1])
+def test_others_beats_tell_of_a_silent_one(silent: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever it is, and not before its limit is over."""
+    monkeypatch.setattr(beat_listener, "SILENCE", 2.0)
+    limit = 0.1  # s
+
+    async def play(scene: Scene) -> None:
+        others, began = [token for token in CROWD if token != CROWD[silent]], time.monotonic()
+        scene.send(*(beat(token, 2) for token in CROWD))
+        assert scene.listener.guard(limit)
+        told, numbers = len(scene.told), count(3)
+
+        def found() -> bool:
+            number = next(numbers)
+            scene.send(*(beat(token, number) for token in others))
+            return len(scene.told) > told
+
+        await scene.until(found)
+        assert time.monotonic() - began >= limit
+        assert scene.told[-1][0].token in others
+
+    guarded(play)
+
+
+def test_while_all_are_heard_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beat_listener, "SILENCE", 2.0)
+
+    async def play(scene: Scene) -> None:
+        assert scene.listener.guard(30.0)
+        told = len(scene.told)
+        for number in range(2, 40):
+            scene.send(*(beat(token, number) for token in CROWD))
+            await asyncio.sleep(0.001)  # the senders' pace
+        assert len(scene.told) == told
+
+    guarded(play)
+
+
+def test_nobody_guards_where_others_beat_or_too_few_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beat_listener, "SILENCE", 2.0)
+
+    async def play(scene: Scene) -> None:
+        assert scene.listener.guard(0.001)
+        assert scene.listener.expect(dict.fromkeys(CROWD[1:], 1))  # which ends it
+        await asyncio.sleep(0.002)
+        told = len(scene.told)
+        scene.send(*(beat(token, 2) for token in CROWD))
+        await asyncio.sleep(0.01)
+        assert len(scene.told) == told
+        assert not scene.listener.guard(30.0)  # somebody is there who is not expected
+        scene.known.remove(CROWD[0])
+        assert scene.listener.expect(dict.fromkeys(CROWD[1:], 1))
+        assert not scene.listener.guard(30.0)  # he is gone, but they are too few
+        monkeypatch.setattr(beat_listener, "GUARDED", len(CROWD) - 1)
+        assert scene.listener.guard(30.0)
+        scene.known.add(ONE)
+        scene.send(beat())
+        await scene.until(lambda: scene.told[-1][0].token == ONE)
+        assert not scene.listener.guard(30.0)
+
+    guarded(play)
+
+
+def test_without_the_kernel_nobody_guards() -> None:
+    async def play(scene: Scene) -> None:
+        scene.send(beat())
+        await scene.until(lambda: len(scene.told) == 1)
+        assert scene.listener.expect({ONE: 1})
+        assert not scene.listener.guard(30.0)
+
+    played(play, False)
 
 
 @both

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from statelessnf.orchestrator.backoff import MOST, Backoff
 from statelessnf.orchestrator.model import Health
-from statelessnf.orchestrator.suspicion import FAULT_SECONDS, PUNCTUAL, SETTLED, Change, Suspicion
+from statelessnf.orchestrator.suspicion import FAULT_SECONDS, GUARD, PUNCTUAL, SETTLED, Change, Suspicion
 
 pytestmark = pytest.mark.beside
 
@@ -176,6 +176,27 @@ def test_a_look_is_spared_only_while_nobody_can_be_silent() -> None:
     assert suspicion.next_deadline == pytest.approx(0.032 + LIMIT)
     assert not suspicion.spared(0.041, 0.055)  # late, and somebody was not: it is for `look` to judge
     assert suspicion.spared(0.049, 0.055)
+
+
+def test_while_others_tell_of_silence_looks_are_few_and_judged_like_late_ones() -> None:
+    suspicion = live(1, "abc")
+    assert suspicion.spared(0.001, 0.002)
+    suspicion.guard(0.002)
+    assert suspicion.next_deadline == pytest.approx(0.002 + GUARD)
+    suspicion.heard("a", 0, 1, True, LIMIT - 0.0001)  # it told: the first one after a standstill, perhaps
+    assert suspicion.look(LIMIT) == ()
+    assert suspicion.next_deadline == pytest.approx(LIMIT - 0.0001 + SETTLED)
+    suspicion.heard("b", 0, 1, True, LIMIT + 0.001)
+    assert [change.name for change in suspicion.look(suspicion.next_deadline)] == ["c"]
+    assert not suspicion.guarded
+
+
+def test_if_nobody_was_left_to_tell_of_silence_there_is_grace_once() -> None:
+    suspicion = live(1, "ab")
+    suspicion.guard(0.0)
+    assert suspicion.look(GUARD) == ()
+    assert suspicion.next_deadline == pytest.approx(GUARD + LIMIT)
+    assert len(suspicion.look(GUARD + LIMIT)) == 2
 
 
 def test_a_change_of_those_who_are_awaited_is_seen() -> None:

@@ -9,6 +9,10 @@ Each number is written at once, but not all of a beat together: whoever reads wh
 of that beat and some of the one before. Times have a table of their own, since they are read much more often: what
 another processor has written is slow to read, and eight of them are in a cache line.
 
+It can watch for silence, too, while all pipes are well: each beat looks at the times of some pipes, in turn, and passes
+if it finds a pipe silent for too long. So nobody need wake up to look. Each pipe is looked at CHECKED times within the
+time between two beats of one pipe. Without any beat nothing is found.
+
 It needs Linux 5.8 and CAP_BPF; without them `BeatFilter` raises OSError, and the listener does without.
 """
 
@@ -26,12 +30,19 @@ import numpy as np
 
 HEADER: Final = 32  # bytes of a beat that are the same in each one of a pipe, until something is new
 _UDP_HEADER, _BEAT = 8, 128
+CHECKED: Final = 8  # pipes that each beat looks at
 COUNTS: Final = 12  # numbers of 64 bits that follow the header in a beat, from its sequence number on
 _SYSCALL: Final = {"x86_64": 321, "aarch64": 280}  # bpf(2)
 _MAP_CREATE, _MAP_UPDATE, _MAP_DELETE, _PROG_LOAD = 0, 2, 3, 5
 _HASH, _ARRAY, _MMAPABLE, _SOCKET_FILTER, _SO_ATTACH_BPF = 1, 2, 1 << 10, 1, 50
 _LOOKUP, _KTIME, _LOAD_BYTES = 1, 5, 26  # helper functions
 _KEY, _SLOT, _NUMBERS = -32, -40, -40 - 8 * COUNTS  # on the stack
+_LIMIT, _USED, _NEXT, _WATCH = (
+    0,
+    8,
+    16,
+    3,
+)  # of the watch: ns (0: none), slots that are looked at, the next one; numbers
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -47,7 +58,8 @@ class BeatFilter:
             times, self.times = self._shared(slots, 1)
             counts, rows = self._shared(slots, COUNTS)
             self.counts = rows.reshape(slots, COUNTS)
-            self._program = self._load(_program(self._headers, times, counts, silence_ns))
+            watch, self._watch = self._shared(1, _WATCH)
+            self._program = self._load(_program(self._headers, times, counts, watch, silence_ns))
         except BaseException:
             self.close()
             raise
@@ -65,6 +77,11 @@ class BeatFilter:
         """They pass again. Raises OSError: they were not watched."""
         key = ctypes.create_string_buffer(header, HEADER)
         _bpf(_MAP_DELETE, pack("<I4xQQQ", self._headers, ctypes.addressof(key), 0, 0))
+
+    def guard(self, limit_ns: int, slots: int) -> None:
+        """Beats pass, too, that find one of the first `slots` heard last so long ago; 0: no more."""
+        self._watch[_USED // 8] = slots
+        self._watch[_LIMIT // 8] = limit_ns
 
     def close(self) -> None:
         """The memory of `times` and `counts` goes with its last user."""
@@ -100,7 +117,8 @@ def _bpf(command: int, attributes: bytes) -> int:
 _Code = tuple[int | str, ...]
 
 
-def _code(operation: int, to: int = 0, source: int = 0, offset: int | str = 0, value: int = 0) -> _Code:
+def _code(operation: int | str, to: int = 0, source: int = 0, offset: int | str = 0, value: int = 0) -> _Code:
+    """One instruction; a name in place of an operation is that of the place where it stands."""
     return (operation, to | source << 4, offset, value)
 
 
@@ -136,8 +154,41 @@ def _copied(count: int) -> list[_Code]:
     return [code for both in each for code in both]
 
 
-def _program(headers: int, times: int, counts: int, silence_ns: int) -> bytes:
-    """Instructions, see linux/bpf.h; jumps to `pass` and `drop` are put in when their places are known."""
+def _guarded(times: int, watch: int) -> list[_Code]:
+    """Passes if one of the next CHECKED slots has been silent for the limit, see `guard`. r0 = now."""
+    return [
+        _code(0xBF, 7, 0),  # r7 = now
+        _code(0x62, 10, 0, _SLOT, 0),
+        *_looked_up(watch, _SLOT),
+        _code(0xBF, 9, 0),  # r9 = the watch
+        _code(0x79, 1, 9, _LIMIT),
+        _code(0x15, 1, 0, "drop"),
+        _code(0x1F, 7, 1),  # r7 = who was heard last at that time or before is silent
+        _code(0x79, 8, 9, _NEXT),  # r8 = the slot
+        *[code for number in range(CHECKED) for code in _checked(times, f"checked {number}")],
+        _code(0x7B, 9, 8, _NEXT),
+        _code(0x05, 0, 0, "drop"),
+    ]
+
+
+def _checked(times: int, done: str) -> list[_Code]:
+    """Is r8 silent since r7 or longer? Slots that are nobody's have no time. r8 = the one after it."""
+    return [
+        _code(0x79, 1, 9, _USED),
+        _code(0x2D, 1, 8, 1),  # beyond the last one: the first
+        _code(0xB7, 8),
+        _code(0x63, 10, 8, _SLOT),
+        _code(0x07, 8, 0, 0, 1),
+        *_looked_up(times, _SLOT),
+        _code(0x79, 1, 0),
+        _code(0x15, 1, 0, done),
+        _code(0xBD, 1, 7, "pass"),
+        _code(done),
+    ]
+
+
+def _program(headers: int, times: int, counts: int, watch: int, silence_ns: int) -> bytes:
+    """Instructions, see linux/bpf.h."""
     listing = [
         _code(0xBF, 6, 1),  # r6 = the packet, from its UDP header on
         _code(0x61, 2, 6),
@@ -159,14 +210,28 @@ def _program(headers: int, times: int, counts: int, silence_ns: int) -> bytes:
         _code(0x79, 8, 7),  # r8 = when it was heard before
         _code(0x07, 8, 0, 0, silence_ns),
         _code(0x7B, 7, 0),  # heard now
-        _code(0x3D, 8, 0, "drop"),  # no silence before
-        _code(0xB7, 0, 0, 0, 0xFFFF),
-        _code(0x95),
+        _code(0x2D, 0, 8, "pass"),  # it was silent
+        *_guarded(times, watch),
+        _code("drop"),
         _code(0xB7, 0),
         _code(0x95),
+        _code("pass"),
+        _code(0xB7, 0, 0, 0, 0xFFFF),
+        _code(0x95),
     ]
-    places = {"pass": len(listing) - 4, "drop": len(listing) - 2}
-    lines = enumerate(listing)
+    return _assembled(listing)
+
+
+def _assembled(listing: list[_Code]) -> bytes:
+    """Instructions without the names of places, and how far they jump in place of them."""
+    places: dict[int | str, int] = {}
+    code: list[_Code] = []
+    for line in listing:
+        if isinstance(line[0], str):
+            places[line[0]] = len(code)
+        else:
+            code.append(line)
+    lines = enumerate(code)
     return b"".join(
         pack("<BBhi", op, registers, places[to] - at - 1 if isinstance(to, str) else to, value)
         for at, (op, registers, to, value) in lines

@@ -33,6 +33,7 @@ SILENCE = 0.02  # seconds after which a beat is news
 PAUSE = 0.003  # seconds: what comes within is taken by one wake-up
 SLOTS = 16_384  # pipes
 BUFFER = 4 << 20  # bytes of a socket: a quarter of a second of 20,000 beats
+GUARDED = 16  # pipes that guard each other: fewer beat too seldom for that
 MOST = 8192  # datagrams at once, so that a flood leaves time for everything else
 FIRST_COUNT = 4  # fields of a beat before its sequence number: the same in each one with the same header
 _NS = 1_000_000_000
@@ -121,6 +122,9 @@ class BeatListener:
 
     def expect(self, pipes: Mapping[bytes, int]) -> bool:
         """`oldest` is about these instances, by token, with so many pipes each. False: one of them was never heard."""
+        self._remove_gone()
+        if self._filter is not None:
+            self._filter.guard(0, 0)
         mine = {pipe.slot for (token, number), pipe in self._pipes.items() if number < pipes.get(token, 0)}
         self._table.expect(mine, (slot for slot in self._by_slot if slot not in mine))
         return len(mine) == sum(pipes.values())
@@ -134,6 +138,17 @@ class BeatListener:
             for opened in self._sockets:
                 self._receive(opened)
         return self._table.oldest()
+
+    def guard(self, limit: float) -> bool:
+        """True: one of the expected pipes that is silent for `limit` (s) is found by the others' beats, within a beat.
+
+        Then `heard` is called for others, until `expect` is. False: nobody looks for silence but who asks `oldest`.
+        """
+        if self._filter is None:
+            return False
+        able = self._table.calm >= GUARDED
+        self._filter.guard(int(limit * _NS) if able else 0, self._table.used)
+        return able
 
     def _leave(self, opened: socket.socket) -> None:
         if opened in self._sockets:
@@ -191,14 +206,17 @@ class BeatListener:
 
     def _added(self, beat: Beat) -> _Pipe | None:
         """One more; pipes of instances that are gone make room. None: there is none."""
-        for gone in [key for key in self._pipes if not self._knows(key[0])]:
-            self._remove(self._pipes.pop(gone))
+        self._remove_gone()
         if not self._free:
             return None
         pipe = _Pipe(self._free.pop(), b"", beat)
         self._table.begin(pipe.slot)
         self._pipes[beat.token, beat.pipe] = self._by_slot[pipe.slot] = pipe
         return pipe
+
+    def _remove_gone(self) -> None:
+        for gone in [key for key in self._pipes if not self._knows(key[0])]:
+            self._remove(self._pipes.pop(gone))
 
     def _remove(self, pipe: _Pipe) -> None:
         self._watch(pipe, b"")

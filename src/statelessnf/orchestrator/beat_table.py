@@ -30,7 +30,7 @@ class BeatTable:
         self._bytes = counts.reshape(-1).data.cast("B")
         self._count = self._bytes.cast("Q")
         self._told = np.zeros(len(times), np.uint64)  # the time that `changed`, or `told`, gave last
-        self._used = 0  # slots from this one on have never been anybody's
+        self.used = 0  # slots from this one on have never been anybody's
         self.expect((), ())
 
     def expect(self, slots: Iterable[int], others: Iterable[int]) -> None:
@@ -38,11 +38,13 @@ class BeatTable:
         expected = list(slots)
         self._expected = itemgetter(*expected, expected[0]) if expected else None  # a tuple also of one
         self._others = list(others)
+        self.calm = len(set(expected)) if not self._others else 0  # pipes that are expected, if nobody else is there
 
     def begin(self, slot: int) -> None:
         """It belongs to somebody from now on, who is not expected."""
-        self._used = max(self._used, slot + 1)
+        self.used = max(self.used, slot + 1)
         self._others.append(slot)
+        self.calm = 0
 
     def clear(self, slot: int) -> None:
         """Nobody has it any more."""
@@ -71,8 +73,8 @@ class BeatTable:
 
     def changed(self) -> Iterator[tuple[int, list[int], float]]:
         """Slot, counts and time (s) of all that were heard since they were told."""
-        times = self._times[: self._used].copy()  # before the counts: what comes meanwhile is told next time
-        slots = np.flatnonzero(times != self._told[: self._used])
+        times = self._times[: self.used].copy()  # before the counts: what comes meanwhile is told next time
+        slots = np.flatnonzero(times != self._told[: self.used])
         self._told[slots] = times[slots]
         told = slots.tolist(), self._counts[slots].tolist(), (times[slots] / _NS).tolist()
         return zip(*told, strict=True)

@@ -1,6 +1,7 @@
 """Whether a look at all instances can be spared: one question to the listener's table in place of one for each pipe.
 
-As long as all is well, which is nearly always, silence is looked for about a hundred times a second and there is none.
+As long as all is well, which is nearly always, silence is looked for and there is none: by the beats themselves where
+the kernel helps and there are enough of them, else about a hundred times a second.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ class Patience:
         if self._expected != suspicion.generation and not self._expect():
             return False
         oldest = self._listener.oldest()  # may hear of other pipes
-        return oldest is not None and self._expected == suspicion.generation and suspicion.spared(oldest, now)
+        if oldest is None or self._expected != suspicion.generation or not suspicion.spared(oldest, now):
+            return False
+        if self._listener.guard(suspicion.limit):
+            suspicion.guard(now)
+        return True
 
     def _expect(self) -> bool:
         suspicion, known = self._sightings.suspicion, self._sightings.known

@@ -27,6 +27,7 @@ from math import inf
 from statelessnf.orchestrator.model import Health
 
 FAULT_SECONDS = 300.0  # a suspicion counts for so long
+GUARD = 0.1  # seconds between two looks while others tell of silence
 PUNCTUAL = 0.002  # seconds: what a timer is late by when nothing is wrong
 SETTLED = 0.002  # seconds: once one beat has come, all others that were held up with it have come, too
 
@@ -60,6 +61,7 @@ class Suspicion:
         self.next_deadline = inf  # when `look` is to be called at the latest
         self.generation = 0
         self._watched: dict[str, _Watched] = {}
+        self.guarded = False  # others tell of silence, sooner than `next_deadline`
         self._quiet_until = -inf  # nobody is suspected before
         self._graced = 0.0  # grace given since the last look that was in time
 
@@ -138,6 +140,14 @@ class Suspicion:
         self.next_deadline = max(oldest + self.limit, self._quiet_until)
         return True
 
+    def guard(self, now: float) -> None:
+        """Somebody else finds whoever is silent from now on: `look` need be called only when that one says so.
+
+        That look may be in time and yet come right after a standstill, so it is judged like a late one.
+        """
+        self.guarded = True
+        self.next_deadline = max(self.next_deadline, now + GUARD)
+
     def health(self, name: str) -> tuple[Health, float]:
         """What is believed, and since when. Raises KeyError for a name that is not watched."""
         one = self._watched[name]
@@ -151,7 +161,8 @@ class Suspicion:
         return len(faults)
 
     def _grace(self, now: float) -> None:
-        late = now - self.next_deadline
+        late = self.limit if self.guarded else now - self.next_deadline
+        self.guarded = False
         if late > PUNCTUAL and self._graced < 2 * self.limit:
             grace = self._doubt(late, now)
             self._graced += grace

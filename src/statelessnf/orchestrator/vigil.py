@@ -63,8 +63,9 @@ class Vigil:
 
     def heard(self, token: bytes, beat: Beat, now: float) -> None:
         """A beat of an instance."""
-        if self._sightings.heard(token, beat, now) and self._soon is None:
-            self._soon = self._loop.call_soon(self._look)
+        news = self._sightings.heard(token, beat, now)
+        if self._soon is None and (news or self._sightings.suspicion.guarded):
+            self._soon = self._loop.call_soon(self._look if news else self._expire)
 
     def _put_off(self, now: float) -> float:
         """The next deadline if everybody was heard, which is all that may be asked within the loop's wait."""
@@ -75,6 +76,7 @@ class Vigil:
 
     def _expire(self) -> None:
         """Somebody may have been silent for too long."""
+        self._taken()
         if self._patience is not None and self._patience.spares(self._loop.time()):
             self._arm()
         else:
@@ -83,11 +85,17 @@ class Vigil:
     def _look(self) -> None:
         """Who is alive? All beats that have come are heard first: silence is judged by nothing less."""
         self.read()
-        self._soon = None
+        self._taken()
         changes = self._sightings.suspicion.look(self._loop.time())
         if changes:
             self._changed(changes)
         self._arm()
+
+    def _taken(self) -> None:
+        """The look that was about to be taken is."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
 
     def _arm(self) -> None:
         """One timer, for the earliest end of patience."""
