@@ -24,7 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from statelessnf.errors import OrchestratorError
-from statelessnf.orchestrator.beat_filter import COUNTS, HEADER, BeatFilter
+from statelessnf.orchestrator.beat_filter import BeatFilter
+from statelessnf.orchestrator.beat_program import COUNTS, HEADER
 from statelessnf.orchestrator.beat_table import BeatTable
 from statelessnf.orchestrator.beats import SIZE, Beat, decode
 from statelessnf.orchestrator.endpoint import endpoint

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from statelessnf.orchestrator.beat_filter import COUNTS, HEADER
+from statelessnf.orchestrator.beat_program import COUNTS, HEADER
 from statelessnf.orchestrator.beats import SIZE
 
 _NS = 1_000_000_000
