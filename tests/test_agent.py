@@ -26,8 +26,6 @@ from statelessnf.orchestrator.drivers.process import ProcessDriver
 from statelessnf.orchestrator.drivers.remote import RemoteDriver
 from statelessnf.orchestrator.section import HostSection
 
-pytestmark = pytest.mark.beside
-
 
 def stand_ins() -> Driver:
     return ProcessDriver(STAND_IN, PATIENCE)

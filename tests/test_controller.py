@@ -29,10 +29,11 @@ Acts = Callable[[Play], Awaitable[None]]
 
 
 @pytest.fixture
-def state(services_server: Path) -> Iterator[State]:
-    with valkey.Valkey(unix_socket_path=str(services_server)) as client:
+def state(services_server: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
+    monkeypatch.setattr("statelessnf.orchestrator.state.LEASE_MS", 600_000)  # nobody renews it here
+    path = str(services_server)
+    with valkey.Valkey(unix_socket_path=path) as client, closing(State(unix_url(path), "edge", "one")) as state:
         client.flushall()
-    with closing(State(unix_url(str(services_server)), "edge", "one")) as state:
         state.claim()
         yield state
 

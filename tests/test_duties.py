@@ -33,8 +33,6 @@ from statelessnf.store.client import StoreClient
 from statelessnf.store.service_requests import NewFlow, new_token
 from statelessnf.store.valkey_services import ValkeyServices
 
-pytestmark = pytest.mark.beside
-
 FAR = 1 << 50
 NAT = {"pool": [{"addresses": "203.0.113.1-203.0.113.2", "ports": "1001-1100"}]}
 

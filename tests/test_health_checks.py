@@ -35,8 +35,6 @@ from statelessnf.store.service_requests import Timer, new_token
 from statelessnf.store.shards import shard_of
 from statelessnf.store.values import Change, Values
 
-pytestmark = pytest.mark.beside
-
 ONE = ["10.9.0.1"]
 MANY = [f"10.9.0.{number}" for number in range(1, 21)]
 

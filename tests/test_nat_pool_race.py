@@ -28,6 +28,7 @@ ROOM = 4096
 OUTER, REMOTE = "203.0.113.1", bytes((198, 51, 100, 7))
 MACS = bytes.fromhex("020000000001020000000002")
 PATIENCE_S = 120.0
+ICMP = 1
 CHECK = """
 local missing, others, seen = 0, 0, {}
 local keys = server.call('KEYS', '*')
@@ -66,7 +67,7 @@ def inner(flow: int) -> Endpoint:
 
 
 class Instance:
-    """A pipe with its own connection; `left` by token, `dropped` by reason."""
+    """A pipe with its own connection; `left` by token, `dropped` by reason, `told`: hosts for whom no port was left."""
 
     def __init__(self, socket: Path) -> None:
         pool = [{"addresses": OUTER, "ports": f"{65536 - POOL}-65535"}]
@@ -80,12 +81,15 @@ class Instance:
         )  # fmt: skip
         self.left: dict[int, bytes] = {}
         self.dropped: Counter[str] = Counter()
-        self.under_way = 0
+        self.under_way = self.told = 0
 
     def step(self) -> None:
         """One step, and what has come of it."""
         self.pipe.step()
         for token, _, sent in self.pipe.collect():
+            if sent[23] == ICMP:
+                self.told += 1
+                continue
             self.left[token] = sent
             self.under_way -= 1
         for _, reason, own, _ in self.pipe.dropped():
@@ -130,6 +134,7 @@ def test_two_instances_nearly_fill_a_pool(valkey_server: Path, capsys: pytest.Ca
     assert len(set(owners.values())) == len(owners), "a flow has two mappings"
     dropped = sum((one.dropped for one in instances), Counter[str]())
     assert set(dropped) <= {"no_port_left"}, dropped
+    assert (sum(one.told for one in instances) > 0) == (dropped.total() > 0)
     assert sum(dropped.values()) + sum(len(one.left) for one in instances) == sum(map(len, wanted))
     with valkey.Valkey(unix_socket_path=str(valkey_server)) as client:
         assert client.eval(CHECK, 0) == [2 * len(owners), len(owners), 0, 0], "a pair is broken, or has no end"

@@ -18,8 +18,6 @@ from statelessnf.orchestrator.leader import MARGIN, Leadership
 from statelessnf.orchestrator.state import LEASE_MS, Entry, Kept, State
 from statelessnf.store.url import StoreUrl, unix_url
 
-pytestmark = pytest.mark.beside
-
 KEPT = Kept(revision=1, text="name = 'edge'", path="edge.toml", size=2)
 ENTRY = Entry(name="edge-1", host="here", slot=0, revision=1, token="00" * 16)
 
