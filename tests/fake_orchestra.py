@@ -127,3 +127,8 @@ async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0)
+
+
+def kinds(play: Play) -> list[str]:
+    """Of all events, oldest first."""
+    return [event.kind for event in play.events.after(0)]

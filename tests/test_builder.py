@@ -357,7 +357,7 @@ print(spent, size, resident, "numba" in sys.modules, "numpy" in sys.modules)
 
 
 def test_an_object_loads_without_numba_quickly_and_small() -> None:
-    """Resolved at once (RTLD_NOW), in a bare interpreter: under 50 ms of CPU, and 20 MB with the interpreter's own 10."""
+    """Resolved at once (RTLD_NOW), in a bare interpreter: in 50 ms of CPU and 20 MB with the interpreter's own 10."""
     command = [sys.executable, "-c", LOAD, str(build(Pinhole))]
     spent, size, resident, *modules = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert float(spent) < 0.05

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import valkey
 
-from fake_orchestra import Play, playing, section, until
+from fake_orchestra import Play, kinds, playing, section, until
 from statelessnf.bench.simulated.world import SimulatedDriver
 from statelessnf.errors import Refused
 from statelessnf.orchestrator.drivers.driver import Launch
@@ -60,10 +60,6 @@ async def settled(play: Play) -> asyncio.Task[None]:
     task = asyncio.create_task(play.beating())
     await until(lambda: play.controller.settled and len(play.controller.steersman.steered or ()) == 2)
     return task
-
-
-def kinds(play: Play) -> list[str]:
-    return [event.kind for event in play.events.after(0)]
 
 
 def test_instances_are_started_and_steered_to_once_they_beat(state: State) -> None:
