@@ -30,6 +30,13 @@ def live(pipes: int = 1, names: str = "a") -> Suspicion:
     return suspicion
 
 
+def guarded(pipes: int, names: str) -> Suspicion:
+    """Whose silence others' beats find."""
+    suspicion = live(pipes, names)
+    suspicion.guard(0.0)
+    return suspicion
+
+
 def test_starting_until_each_pipe_has_its_store() -> None:
     suspicion = Suspicion(LIMIT)
     suspicion.watch("a", 2, 0.0)
@@ -127,16 +134,16 @@ def test_a_late_look_suspects_nobody_for_as_long_again() -> None:
     assert [change.name for change in suspicion.look(suspicion.next_deadline)] == ["b"]
 
 
-def test_a_late_look_suspects_at_once_if_others_were_heard_all_along() -> None:
-    suspicion = live(1, "abc")
+def test_what_others_told_is_judged_at_once_if_they_were_heard_all_along() -> None:
+    suspicion = guarded(1, "abc")
     late = LIMIT + 0.008
     suspicion.heard("a", 0, 1, True, late - 0.005)
     suspicion.heard("b", 0, 1, True, late - 0.001)
     assert [change.name for change in suspicion.look(late)] == ["c"]
 
 
-def test_a_late_look_waits_for_those_held_up_with_others_who_were_just_heard() -> None:
-    suspicion = live(1, "abc")
+def test_what_others_told_waits_for_those_held_up_with_who_was_just_heard() -> None:
+    suspicion = guarded(1, "abc")
     late = LIMIT + 0.008
     suspicion.heard("a", 0, 1, True, late - 0.001)
     assert suspicion.look(late) == ()
@@ -146,16 +153,16 @@ def test_a_late_look_waits_for_those_held_up_with_others_who_were_just_heard() -
 
 
 def test_another_pipe_of_the_silent_one_is_evidence_enough() -> None:
-    suspicion = live(2)
+    suspicion = guarded(2, "a")
     suspicion.heard("a", 0, 2, True, LIMIT)
     assert suspicion.look(LIMIT + 0.004) == (Change("a", Health.suspected, 1, LIMIT + 0.004),)
 
 
 def test_who_was_heard_before_a_pause_is_no_evidence() -> None:
-    suspicion = live(1, "ab")
+    suspicion = guarded(1, "ab")
     suspicion.heard("b", 0, 1, True, 0.004)
     assert suspicion.look(LIMIT + 0.0025) == ()
-    assert suspicion.next_deadline == pytest.approx(LIMIT + 0.005)
+    assert suspicion.next_deadline == pytest.approx(2 * LIMIT + 0.0025)
 
 
 def test_grace_is_never_more_than_the_limit() -> None:
@@ -172,10 +179,16 @@ def test_a_look_is_spared_only_while_nobody_can_be_silent() -> None:
     assert suspicion.next_deadline == pytest.approx(0.025)
     assert not suspicion.spared(0.010, 0.025)
     assert suspicion.next_deadline == pytest.approx(0.025)
-    assert suspicion.spared(0.032, 0.034)  # late, but all were heard meanwhile
+    assert suspicion.spared(0.032, 0.034)  # late
     assert suspicion.next_deadline == pytest.approx(0.032 + LIMIT)
-    assert not suspicion.spared(0.041, 0.055)  # late, and somebody was not: it is for `look` to judge
-    assert suspicion.spared(0.049, 0.055)
+    assert suspicion.spared(0.041, 0.055)  # late: nobody is suspected for as long again
+    assert suspicion.next_deadline == pytest.approx(0.055 + 0.008)
+
+
+def test_a_look_that_nobody_asked_for_is_spared_only_if_all_were_heard_lately() -> None:
+    suspicion = guarded(1, "ab")
+    assert not suspicion.spared(0.141, 0.155)  # later than GUARD, and somebody was not: it is for `look` to judge
+    assert suspicion.spared(0.149, 0.155)
 
 
 def test_while_others_tell_of_silence_looks_are_few_and_judged_like_late_ones() -> None:

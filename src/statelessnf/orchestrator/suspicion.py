@@ -6,13 +6,16 @@ wrong and costs little: traffic moves to others and back, and no connection brea
 it has ended, is suspected at once and never live again.
 
 The caller reads all beats that wait, hands them to `heard`, and calls `look` when `heard` says so or `next_deadline` is
-reached. If that is late, the caller slept. What slept with it, others' beats tell:
+reached. If that is late, it was the caller that slept, and silence proves nothing: the beats may still be on their way,
+and other processes may have slept, too. Then nobody is suspected for as long again, at most for `limit`: by then each
+instance that runs has beaten. A caller that is late all the time gets no more than `2 * limit` of such grace.
+
+While others' beats find who is silent (`guard`), there is no knowing how late a look is, but many beats that tell:
 
 - Somebody was heard within the last half of `limit`, and that was SETTLED ago: the machine has received since, so
   silence is silence, and is judged at once. If it was less long ago, it is judged SETTLED after it: the whole machine
   may have stood still until then, and other beats may still be on their way.
-- Nobody was: silence proves nothing. Nobody is suspected for as long again, at most for `limit`: by then each instance
-  that runs has beaten. A caller that is late all the time gets no more than `2 * limit` of such grace.
+- Nobody was: silence proves nothing, and there is the grace of one who is late by `limit`.
 
 A caller that knows by itself that each pipe in `awaited` was heard lately says so to `spared`, which is cheaper than to
 tell of every beat; `awaited` is the same for as long as `generation` is.
@@ -133,17 +136,21 @@ class Suspicion:
 
         False: only `look` can tell. Nothing has happened then.
         """
-        late = now - self.next_deadline > PUNCTUAL
-        if oldest + (self.limit / 2 if late else self.limit) <= now:
+        blind = self.guarded and now - self.next_deadline > PUNCTUAL  # nobody beat who could have told
+        if oldest + (self.limit / 2 if blind else self.limit) <= now:
             return False
-        self._graced = 0.0
+        if self.guarded:
+            self._graced = 0.0
+        else:
+            self._grace(now)
+        self.guarded = False
         self.next_deadline = max(oldest + self.limit, self._quiet_until)
         return True
 
     def guard(self, now: float) -> None:
         """Somebody else finds whoever is silent from now on: `look` need be called only when that one says so.
 
-        That look may be in time and yet come right after a standstill, so it is judged like a late one.
+        That look may be in time and yet come right after a standstill: see above.
         """
         self.guarded = True
         self.next_deadline = max(self.next_deadline, now + GUARD)
@@ -161,20 +168,20 @@ class Suspicion:
         return len(faults)
 
     def _grace(self, now: float) -> None:
-        late = self.limit if self.guarded else now - self.next_deadline
-        self.guarded = False
+        guarded, self.guarded = self.guarded, False
+        late = self.limit if guarded else now - self.next_deadline
         if late > PUNCTUAL and self._graced < 2 * self.limit:
-            grace = self._doubt(late, now)
+            grace = self._doubt(now) if guarded else min(late, self.limit)
             self._graced += grace
             self._quiet_until = now + grace
         elif 0 <= late <= PUNCTUAL:
             self._graced = 0.0
 
-    def _doubt(self, late: float, now: float) -> float:
-        """Seconds for which silence proves nothing yet."""
+    def _doubt(self, now: float) -> float:
+        """Seconds for which silence proves nothing yet, though others' beats told of it."""
         beats = (beat for one in self._watched.values() if one.health is Health.live for beat in one.beats)
         received = min((beat for beat in beats if beat > now - self.limit / 2), default=None)
-        return min(late, self.limit) if received is None else max(0.0, received + SETTLED - now)
+        return self.limit if received is None else max(0.0, received + SETTLED - now)
 
     def _looked_at(self, name: str, one: _Watched, now: float) -> Change | None:
         if one.health is Health.live:
